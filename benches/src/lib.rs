@@ -1,0 +1,1 @@
+//! Criterion micro-benchmarks, one file a component in `benches/`.

@@ -1,0 +1,203 @@
+//! The contract of a sink: each range of (stream, epoch, seq) is stored once or not at all.
+//!
+//! To add a sink: one crate that implements [`Sink`], passes [`crate::contract::sink`], and one row in the registry
+//! of `bins/feedd`.
+
+use crate::block::Block;
+use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
+use std::sync::Arc;
+
+/// Any error of a library below a sink.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// A contiguous range of one stream and epoch, in parts of shared blocks.
+///
+/// Formed by delivery; may be cut anew at any size when it is offered again.
+#[derive(Debug, Default)]
+pub struct Batch {
+    parts: Vec<Part>,
+    events: usize,
+}
+
+#[derive(Debug)]
+struct Part {
+    block: Arc<Block>,
+    start: usize,
+    end: usize,
+}
+
+/// Which range a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchId {
+    /// Recorded stream.
+    pub stream: StreamId,
+    /// Start of the stream.
+    pub epoch: Epoch,
+    /// First sequence number.
+    pub first: Seq,
+    /// Last sequence number, inclusive.
+    pub last: Seq,
+}
+
+impl std::fmt::Display for BatchId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "stream {} epoch {} seq {}..={}", self.stream, self.epoch, self.first, self.last)
+    }
+}
+
+impl Batch {
+    /// An empty batch that keeps its room between uses.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the events `start..end` of `block`.
+    ///
+    /// # Panics
+    /// When the range is empty, lies outside the block, or does not follow the last sequence of the batch.
+    pub fn push(&mut self, block: Arc<Block>, start: usize, end: usize) {
+        assert!(start < end && end <= block.events().len(), "a part is a range inside its block");
+        if let Some(id) = self.id() {
+            let follows = Seq(block.first_seq().0 + start as u64) == id.last.next();
+            assert!(follows && id.stream == block.stream() && id.epoch == block.epoch(), "seq rises by one");
+        }
+        self.events += end - start;
+        self.parts.push(Part { block, start, end });
+    }
+
+    /// Forgets the events and lets go of the blocks.
+    pub fn clear(&mut self) {
+        self.parts.clear();
+        self.events = 0;
+    }
+
+    /// Number of events.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.events
+    }
+
+    /// Whether there is no event.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+
+    /// The range, `None` for an empty batch.
+    #[must_use]
+    pub fn id(&self) -> Option<BatchId> {
+        let part = self.parts.first()?;
+        let first = Seq(part.block.first_seq().0 + part.start as u64);
+        let last = Seq(first.0 + self.events as u64 - 1);
+        Some(BatchId { stream: part.block.stream(), epoch: part.block.epoch(), first, last })
+    }
+
+    /// The events as slices, with the sequence number of each slice's first event.
+    pub fn slices(&self) -> impl Iterator<Item = (Seq, &[Event])> {
+        self.parts
+            .iter()
+            .map(|part| (Seq(part.block.first_seq().0 + part.start as u64), &part.block.events()[part.start..part.end]))
+    }
+
+    /// Every event with its sequence number.
+    pub fn events(&self) -> impl Iterator<Item = (Seq, &Event)> {
+        self.slices().flat_map(|(first, events)| {
+            events.iter().enumerate().map(move |(i, event)| (Seq(first.0 + i as u64), event))
+        })
+    }
+
+    /// When the oldest block of the batch was opened.
+    #[must_use]
+    pub fn opened(&self) -> Option<MonoNanos> {
+        self.parts.first().map(|part| part.block.opened())
+    }
+}
+
+/// Why a range was not stored, by what the caller can do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The store could not be reached or has no room; the same range may be offered again.
+    #[error("{sink}: {what} failed, trying again may succeed")]
+    Unavailable {
+        /// Which sink.
+        sink: &'static str,
+        /// What was tried, with the path or address.
+        what: String,
+        /// The cause.
+        source: BoxError,
+    },
+    /// Whether the range was stored is not known; [`Sink::recover`] tells.
+    #[error("{sink}: outcome of {what} is unknown")]
+    Unknown {
+        /// Which sink.
+        sink: &'static str,
+        /// What was tried.
+        what: String,
+        /// The cause.
+        source: BoxError,
+    },
+    /// The store refuses these events; offering them again cannot help.
+    #[error("{sink}: refused seq {seqs:?}: {reason}")]
+    Refused {
+        /// Which sink.
+        sink: &'static str,
+        /// The refused events; the rest of the range has not been stored either.
+        seqs: Vec<Seq>,
+        /// Why.
+        reason: String,
+    },
+    /// The sink cannot go on without a person.
+    #[error("{sink}: {what}")]
+    Fatal {
+        /// Which sink.
+        sink: &'static str,
+        /// What is wrong and the remedy.
+        what: String,
+        /// The cause.
+        source: Option<BoxError>,
+    },
+}
+
+impl SinkError {
+    /// Whether the same range may be offered again as it is.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// A store of events. One thread calls it; `write` ranges arrive in order.
+pub trait Sink: Send {
+    /// Short name, as in the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Tells at start, and after [`SinkError::Unknown`], up to which sequence everything is stored.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the store cannot be asked.
+    fn recover(&mut self, stream: StreamId, epoch: Epoch) -> Result<Seq, SinkError>;
+
+    /// Offers the next range. It is taken as a whole or not at all; a range that overlaps what was taken before is safe:
+    /// the known part is skipped. Taken is not yet stored: see [`Sink::stored_seq`].
+    ///
+    /// # Errors
+    /// [`SinkError`], by what can be done next. After an error nothing of the range counts as taken.
+    fn write(&mut self, batch: &Batch, now: MonoNanos) -> Result<(), SinkError>;
+
+    /// Up to which sequence of the recovered stream and epoch everything is stored. Never falls.
+    fn stored_seq(&self) -> Seq;
+
+    /// Does what is due by age (closing files). Called about once a second, also when nothing arrives.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn tick(&mut self, now: MonoNanos) -> Result<(), SinkError>;
+
+    /// Stores everything taken so far.
+    ///
+    /// # Errors
+    /// As [`Sink::write`]; may be called again.
+    fn flush(&mut self, now: MonoNanos) -> Result<(), SinkError>;
+}

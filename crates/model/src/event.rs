@@ -1,0 +1,704 @@
+//! The 64-byte event: what one message of a venue becomes, and what every ring, block, sink and bar is made of.
+//!
+//! Hot path: building and reading an event is shifts and loads only. The packing is private to this file; the rest of
+//! the project sees [`EventHead`] and [`EventBody`].
+
+use crate::decimal::Decimal;
+use crate::ids::{InstrumentId, VenueSeq};
+use crate::time::UnixNanos;
+use std::fmt;
+
+/// One market event: one cache line, no pointer.
+///
+/// Layout: venue time, receive time (8 bytes each, `i64::MIN` = unknown), instrument (4), tag (4), payload (40). The tag
+/// holds kind (4 bits), quality flags (8) and four 5-bit fields: scales of the decimals in the payload, where 31 means
+/// "absent", or small enumerations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct Event {
+    venue_ts: i64,
+    recv_ts: i64,
+    instrument: u32,
+    tag: u32,
+    payload: [u64; 5],
+}
+
+const _: () = assert!(size_of::<Event>() == 64); // one cache line
+
+/// What every kind of event carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventHead {
+    /// Whose event it is; [`InstrumentId::NONE`] for a whole connection.
+    pub instrument: InstrumentId,
+    /// The venue's clock: transaction time where the venue states one.
+    pub venue_ts: Option<UnixNanos>,
+    /// Our clock when the bytes left the socket; unknown for recordings without receive time.
+    pub recv_ts: Option<UnixNanos>,
+    /// Doubts about the event.
+    pub flags: Flags,
+}
+
+/// Quality flags, a set of bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// No doubt.
+    pub const NONE: Self = Self(0);
+    /// First event of its instrument after a gap.
+    pub const AFTER_GAP: Self = Self(1);
+    /// Sent again by the venue after a subscription: from before it.
+    pub const REPLAYED: Self = Self(2);
+    /// Fetched later by us to fill a gap.
+    pub const BACKFILLED: Self = Self(4);
+    /// The venue's time is outside the configured limits, or our clock stepped.
+    pub const DOUBTFUL_CLOCK: Self = Self(8);
+    /// The price jumped further from the agreed price than configured.
+    pub const PRICE_JUMP: Self = Self(16);
+
+    /// Names in the order of the bits, as columns and texts show them.
+    pub const NAMES: [&'static str; 5] = ["after_gap", "replayed", "backfilled", "doubtful_clock", "price_jump"];
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether every flag of `other` is set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The bits, as stored.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventBody {
+    /// One execution.
+    Trade(Trade),
+    /// Best bid and ask at one moment.
+    Quote(Quote),
+    /// Header of one depth message; its levels follow.
+    Book(Book),
+    /// One price level of the depth message before it.
+    Level(Level),
+    /// Something is missing.
+    Gap(Gap),
+    /// A connection or instrument changed its state.
+    Status(Status),
+}
+
+/// The kind of an event alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum EventKind {
+    /// See [`EventBody::Trade`].
+    Trade = 1,
+    /// See [`EventBody::Quote`].
+    Quote = 2,
+    /// See [`EventBody::Book`].
+    Book = 3,
+    /// See [`EventBody::Level`].
+    Level = 4,
+    /// See [`EventBody::Gap`].
+    Gap = 5,
+    /// See [`EventBody::Status`].
+    Status = 6,
+}
+
+impl EventKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Trade, Self::Quote, Self::Book, Self::Level, Self::Gap, Self::Status];
+}
+
+/// Bid or ask of a level; buy or sell of a trade's aggressor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Bid; the taker bought.
+    Buy,
+    /// Ask; the taker sold.
+    Sell,
+}
+
+/// One execution the venue reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trade {
+    /// Price in quote currency.
+    pub price: Decimal,
+    /// Size in the venue's unit (base currency, contracts).
+    pub size: Decimal,
+    /// The aggressor's side, where the venue tells.
+    pub side: Option<Side>,
+    /// The venue's id of the trade.
+    pub id: TradeId,
+}
+
+/// A venue's trade id: 128 bits, because some venues send UUIDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TradeId {
+    /// The venue sends none.
+    None,
+    /// A whole number, printed without leading zeros.
+    Number(u128),
+    /// A UUID, printed in lower case with dashes.
+    Uuid(u128),
+}
+
+/// Best bid and ask with sizes, at one moment. `None`: the venue sent none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Best bid price.
+    pub bid: Option<Decimal>,
+    /// Size at the best bid.
+    pub bid_size: Option<Decimal>,
+    /// Best ask price.
+    pub ask: Option<Decimal>,
+    /// Size at the best ask.
+    pub ask_size: Option<Decimal>,
+    /// The venue's sequence number of the quote.
+    pub venue_seq: Option<VenueSeq>,
+}
+
+/// Whether a depth message replaces the book or changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BookAction {
+    /// Replaces the book.
+    Snapshot,
+    /// Changes the levels it names.
+    Delta,
+}
+
+/// Header of one depth message, also when it has no levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Book {
+    /// Replace or change.
+    pub action: BookAction,
+    /// First venue sequence number the message covers.
+    pub seq_first: Option<VenueSeq>,
+    /// Last venue sequence number the message covers.
+    pub seq_last: Option<VenueSeq>,
+    /// Venue sequence number the message claims to follow; -1 has a meaning at some venues.
+    pub seq_prev: Option<VenueSeq>,
+    /// The venue's checksum, its bits as sent.
+    pub checksum: Option<u32>,
+    /// Bid levels that follow.
+    pub bids: u32,
+    /// Ask levels that follow (after the bids).
+    pub asks: u32,
+}
+
+/// One price level of a depth message. The size is the level's total; zero removes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Of the message it belongs to.
+    pub action: BookAction,
+    /// Bid or ask.
+    pub side: Side,
+    /// Price of the level.
+    pub price: Decimal,
+    /// Total size; zero removes the level.
+    pub size: Decimal,
+    /// `seq_last` of the message it belongs to.
+    pub venue_seq: Option<VenueSeq>,
+    /// Place within its side of the message, from 0.
+    pub index: u32,
+}
+
+/// What is missing, from where to where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Why.
+    pub reason: GapReason,
+    /// First missing venue sequence number or trade id.
+    pub first_missing: Option<VenueSeq>,
+    /// Last missing venue sequence number or trade id.
+    pub last_missing: Option<VenueSeq>,
+    /// Receive time of the last event before.
+    pub from_ts: Option<UnixNanos>,
+    /// Receive time of the first event after.
+    pub to_ts: Option<UnixNanos>,
+    /// Events known to be missing; `None` when unknown.
+    pub events: Option<u64>,
+}
+
+/// Why something is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GapReason {
+    /// The venue's own sequence has a hole.
+    VenueSequence,
+    /// The connection was away.
+    Disconnected,
+    /// Dropped by the configured policy because the ring was full.
+    RingFull,
+    /// The recorder was not running, or was killed with events in flight.
+    RecorderDown,
+}
+
+impl GapReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::VenueSequence, Self::Disconnected, Self::RingFull, Self::RecorderDown];
+
+    /// The name as stored.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VenueSequence => "venue_sequence",
+            Self::Disconnected => "disconnected",
+            Self::RingFull => "ring_full",
+            Self::RecorderDown => "recorder_down",
+        }
+    }
+}
+
+/// A connection or instrument changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The new state.
+    pub code: StatusCode,
+    /// A number that belongs to the code (a close code, a count); 0 when there is none.
+    pub detail: u64,
+}
+
+/// States that are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StatusCode {
+    /// The source delivers: a socket is open and subscribed, a recording or simulation has begun.
+    Connected,
+    /// The source stopped delivering; it may come back.
+    Disconnected,
+    /// The book was rebuilt from a snapshot after a hole.
+    Resynchronised,
+    /// The source has no more to deliver.
+    Ended,
+}
+
+impl StatusCode {
+    /// Every code, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Connected, Self::Disconnected, Self::Resynchronised, Self::Ended];
+
+    /// The name as stored.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+            Self::Resynchronised => "resynchronised",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// "Unknown" in a time or sequence field.
+const ABSENT: i64 = i64::MIN;
+/// "Absent" in a 5-bit field.
+const ABSENT_FIELD: u32 = 31;
+/// Bit positions of the four 5-bit fields in the tag.
+const FIELD: [u32; 4] = [12, 17, 22, 27];
+
+const fn opt(value: i64) -> Option<i64> {
+    if value == ABSENT { None } else { Some(value) }
+}
+
+/// An `i64` as the payload word that holds its bits.
+const fn word(value: i64) -> u64 {
+    value.cast_unsigned()
+}
+
+fn seq_word(seq: Option<VenueSeq>) -> u64 {
+    word(seq.map_or(ABSENT, |s| s.0))
+}
+
+fn time_word(time: Option<UnixNanos>) -> u64 {
+    word(time.map_or(ABSENT, |t| t.0))
+}
+
+/// Two 32-bit numbers in one word.
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "takes the named half of a word")]
+fn low(word: u64) -> u32 {
+    word as u32
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "takes the named half of a word")]
+fn high(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+impl Event {
+    /// Packs head and body. `i64::MIN` as a time or sequence number reads back as "unknown".
+    #[must_use]
+    pub fn new(head: EventHead, body: EventBody) -> Self {
+        let mut event = Self {
+            venue_ts: head.venue_ts.map_or(ABSENT, |t| t.0),
+            recv_ts: head.recv_ts.map_or(ABSENT, |t| t.0),
+            instrument: head.instrument.0,
+            tag: u32::from(head.flags.bits()) << 4,
+            payload: [0; 5],
+        };
+        match body {
+            EventBody::Trade(trade) => event.pack_trade(trade),
+            EventBody::Quote(quote) => event.pack_quote(quote),
+            EventBody::Book(book) => event.pack_book(book),
+            EventBody::Level(level) => event.pack_level(level),
+            EventBody::Gap(gap) => event.pack_gap(gap),
+            EventBody::Status(status) => event.pack_status(status),
+        }
+        event
+    }
+
+    /// The kind alone: one load.
+    ///
+    /// # Panics
+    /// Never for an event made by [`Event::new`].
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        let number = self.tag & 15;
+        EventKind::ALL[(number as usize).wrapping_sub(1) % EventKind::ALL.len()]
+    }
+
+    /// What every kind carries.
+    #[must_use]
+    pub fn head(&self) -> EventHead {
+        EventHead {
+            instrument: InstrumentId(self.instrument),
+            venue_ts: self.venue_ts(),
+            recv_ts: self.recv_ts(),
+            flags: self.flags(),
+        }
+    }
+
+    /// Whose event it is.
+    #[must_use]
+    pub const fn instrument(&self) -> InstrumentId {
+        InstrumentId(self.instrument)
+    }
+
+    /// The venue's clock.
+    #[must_use]
+    pub fn venue_ts(&self) -> Option<UnixNanos> {
+        opt(self.venue_ts).map(UnixNanos)
+    }
+
+    /// Our clock when the bytes left the socket.
+    #[must_use]
+    pub fn recv_ts(&self) -> Option<UnixNanos> {
+        opt(self.recv_ts).map(UnixNanos)
+    }
+
+    /// Doubts about the event.
+    #[must_use]
+    pub const fn flags(&self) -> Flags {
+        #[allow(clippy::cast_possible_truncation, reason = "eight bits of the tag")]
+        Flags((self.tag >> 4) as u8)
+    }
+
+    /// Unpacks what happened.
+    #[must_use]
+    pub fn body(&self) -> EventBody {
+        match self.kind() {
+            EventKind::Trade => EventBody::Trade(self.unpack_trade()),
+            EventKind::Quote => EventBody::Quote(Quote {
+                bid: self.decimal(0, 0),
+                bid_size: self.decimal(1, 1),
+                ask: self.decimal(2, 2),
+                ask_size: self.decimal(3, 3),
+                venue_seq: self.venue_seq(4),
+            }),
+            EventKind::Book => EventBody::Book(Book {
+                action: self.action(),
+                seq_first: self.venue_seq(0),
+                seq_last: self.venue_seq(1),
+                seq_prev: self.venue_seq(2),
+                checksum: (self.field(3) != ABSENT_FIELD).then(|| low(self.payload[4])),
+                bids: low(self.payload[3]),
+                asks: high(self.payload[3]),
+            }),
+            EventKind::Level => EventBody::Level(Level {
+                action: self.action(),
+                side: if self.field(3) == 0 { Side::Buy } else { Side::Sell },
+                price: self.decimal(0, 0).unwrap_or(Decimal::ZERO),
+                size: self.decimal(1, 1).unwrap_or(Decimal::ZERO),
+                venue_seq: self.venue_seq(2),
+                index: low(self.payload[3]),
+            }),
+            EventKind::Gap => EventBody::Gap(Gap {
+                reason: GapReason::ALL[self.field(0) as usize % GapReason::ALL.len()],
+                first_missing: self.venue_seq(0),
+                last_missing: self.venue_seq(1),
+                from_ts: opt(self.payload[2].cast_signed()).map(UnixNanos),
+                to_ts: opt(self.payload[3].cast_signed()).map(UnixNanos),
+                events: (self.payload[4] != u64::MAX).then_some(self.payload[4]),
+            }),
+            EventKind::Status => EventBody::Status(Status {
+                code: StatusCode::ALL[self.field(0) as usize % StatusCode::ALL.len()],
+                detail: self.payload[0],
+            }),
+        }
+    }
+
+    /// Sets flags beside those that are set.
+    pub fn add_flags(&mut self, flags: Flags) {
+        self.tag |= u32::from(flags.bits()) << 4;
+    }
+
+    fn pack_trade(&mut self, trade: Trade) {
+        self.set_kind(EventKind::Trade);
+        self.set_decimal(0, 0, Some(trade.price));
+        self.set_decimal(1, 1, Some(trade.size));
+        self.set_field(
+            2,
+            match trade.side {
+                None => ABSENT_FIELD,
+                Some(Side::Buy) => 0,
+                Some(Side::Sell) => 1,
+            },
+        );
+        let (form, id) = match trade.id {
+            TradeId::None => (ABSENT_FIELD, 0),
+            TradeId::Number(id) => (0, id),
+            TradeId::Uuid(id) => (1, id),
+        };
+        self.set_field(3, form);
+        #[allow(clippy::cast_possible_truncation, reason = "the two halves of the id")]
+        {
+            self.payload[2] = id as u64;
+            self.payload[3] = (id >> 64) as u64;
+        }
+    }
+
+    fn unpack_trade(&self) -> Trade {
+        let id = u128::from(self.payload[2]) | u128::from(self.payload[3]) << 64;
+        Trade {
+            price: self.decimal(0, 0).unwrap_or(Decimal::ZERO),
+            size: self.decimal(1, 1).unwrap_or(Decimal::ZERO),
+            side: match self.field(2) {
+                0 => Some(Side::Buy),
+                1 => Some(Side::Sell),
+                _ => None,
+            },
+            id: match self.field(3) {
+                0 => TradeId::Number(id),
+                1 => TradeId::Uuid(id),
+                _ => TradeId::None,
+            },
+        }
+    }
+
+    fn pack_quote(&mut self, quote: Quote) {
+        self.set_kind(EventKind::Quote);
+        self.set_decimal(0, 0, quote.bid);
+        self.set_decimal(1, 1, quote.bid_size);
+        self.set_decimal(2, 2, quote.ask);
+        self.set_decimal(3, 3, quote.ask_size);
+        self.payload[4] = seq_word(quote.venue_seq);
+    }
+
+    fn pack_book(&mut self, book: Book) {
+        self.set_kind(EventKind::Book);
+        self.set_action(book.action);
+        self.set_field(3, if book.checksum.is_some() { 0 } else { ABSENT_FIELD });
+        self.payload = [
+            seq_word(book.seq_first),
+            seq_word(book.seq_last),
+            seq_word(book.seq_prev),
+            pair(book.bids, book.asks),
+            u64::from(book.checksum.unwrap_or(0)),
+        ];
+    }
+
+    fn pack_level(&mut self, level: Level) {
+        self.set_kind(EventKind::Level);
+        self.set_decimal(0, 0, Some(level.price));
+        self.set_decimal(1, 1, Some(level.size));
+        self.set_action(level.action);
+        self.set_field(3, u32::from(level.side == Side::Sell));
+        self.payload[2] = seq_word(level.venue_seq);
+        self.payload[3] = u64::from(level.index);
+    }
+
+    fn pack_gap(&mut self, gap: Gap) {
+        self.set_kind(EventKind::Gap);
+        self.set_field(0, gap.reason as u32);
+        self.payload = [
+            seq_word(gap.first_missing),
+            seq_word(gap.last_missing),
+            time_word(gap.from_ts),
+            time_word(gap.to_ts),
+            gap.events.unwrap_or(u64::MAX),
+        ];
+    }
+
+    fn pack_status(&mut self, status: Status) {
+        self.set_kind(EventKind::Status);
+        self.set_field(0, status.code as u32);
+        self.payload[0] = status.detail;
+    }
+
+    fn set_kind(&mut self, kind: EventKind) {
+        self.tag |= kind as u32;
+    }
+
+    fn set_field(&mut self, field: usize, value: u32) {
+        debug_assert!(value <= ABSENT_FIELD, "a field has five bits");
+        self.tag |= value << FIELD[field];
+    }
+
+    fn field(&self, field: usize) -> u32 {
+        self.tag >> FIELD[field] & 31
+    }
+
+    /// The action stands in field 2 of both book and level.
+    fn set_action(&mut self, action: BookAction) {
+        self.set_field(2, u32::from(action == BookAction::Delta));
+    }
+
+    fn action(&self) -> BookAction {
+        if self.field(2) == 0 { BookAction::Snapshot } else { BookAction::Delta }
+    }
+
+    fn set_decimal(&mut self, field: usize, at: usize, value: Option<Decimal>) {
+        self.set_field(field, value.map_or(ABSENT_FIELD, |v| u32::from(v.scale())));
+        self.payload[at] = value.map_or(0, |v| word(v.mantissa()));
+    }
+
+    fn decimal(&self, field: usize, at: usize) -> Option<Decimal> {
+        let scale = self.field(field);
+        if scale == ABSENT_FIELD {
+            return None;
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "five bits")]
+        Decimal::new(self.payload[at].cast_signed(), scale as u8)
+    }
+
+    fn venue_seq(&self, at: usize) -> Option<VenueSeq> {
+        opt(self.payload[at].cast_signed()).map(VenueSeq)
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event").field("head", &self.head()).field("body", &self.body()).finish()
+    }
+}
+
+impl fmt::Display for TradeId {
+    /// As the venue prints it; nothing for [`TradeId::None`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Number(id) => id.fmt(f),
+            Self::Uuid(id) => {
+                let hex = format!("{id:032x}");
+                write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decimal() -> impl Strategy<Value = Decimal> {
+        (-i64::MAX..=i64::MAX, 0u8..=30).prop_map(|(m, s)| Decimal::new(m, s).unwrap())
+    }
+    fn seq() -> impl Strategy<Value = Option<VenueSeq>> {
+        prop_oneof![Just(None), Just(Some(VenueSeq(-1))), (0..=i64::MAX).prop_map(|s| Some(VenueSeq(s)))]
+    }
+    fn time() -> impl Strategy<Value = Option<UnixNanos>> {
+        prop_oneof![Just(None), (-i64::MAX..=i64::MAX).prop_map(|t| Some(UnixNanos(t)))]
+    }
+    fn side() -> impl Strategy<Value = Side> {
+        prop_oneof![Just(Side::Buy), Just(Side::Sell)]
+    }
+    fn action() -> impl Strategy<Value = BookAction> {
+        prop_oneof![Just(BookAction::Snapshot), Just(BookAction::Delta)]
+    }
+    fn id() -> impl Strategy<Value = TradeId> {
+        prop_oneof![Just(TradeId::None), any::<u128>().prop_map(TradeId::Number), any::<u128>().prop_map(TradeId::Uuid)]
+    }
+
+    fn body() -> impl Strategy<Value = EventBody> {
+        prop_oneof![
+            (decimal(), decimal(), prop::option::of(side()), id())
+                .prop_map(|(price, size, side, id)| EventBody::Trade(Trade { price, size, side, id })),
+            (
+                prop::option::of(decimal()),
+                prop::option::of(decimal()),
+                prop::option::of(decimal()),
+                prop::option::of(decimal()),
+                seq()
+            )
+                .prop_map(|(bid, bid_size, ask, ask_size, venue_seq)| EventBody::Quote(Quote {
+                    bid,
+                    bid_size,
+                    ask,
+                    ask_size,
+                    venue_seq
+                })),
+            (action(), seq(), seq(), seq(), prop::option::of(any::<u32>()), any::<u32>(), any::<u32>()).prop_map(
+                |(action, seq_first, seq_last, seq_prev, checksum, bids, asks)| EventBody::Book(Book {
+                    action,
+                    seq_first,
+                    seq_last,
+                    seq_prev,
+                    checksum,
+                    bids,
+                    asks
+                })
+            ),
+            (action(), side(), decimal(), decimal(), seq(), any::<u32>()).prop_map(
+                |(action, side, price, size, venue_seq, index)| EventBody::Level(Level {
+                    action,
+                    side,
+                    price,
+                    size,
+                    venue_seq,
+                    index
+                })
+            ),
+            (0usize..4, seq(), seq(), time(), time(), prop::option::of(0..u64::MAX)).prop_map(
+                |(reason, first_missing, last_missing, from_ts, to_ts, events)| EventBody::Gap(Gap {
+                    reason: GapReason::ALL[reason],
+                    first_missing,
+                    last_missing,
+                    from_ts,
+                    to_ts,
+                    events
+                })
+            ),
+            (0usize..4, any::<u64>())
+                .prop_map(|(code, detail)| EventBody::Status(Status { code: StatusCode::ALL[code], detail })),
+        ]
+    }
+
+    proptest! {
+        /// Nothing is lost by packing: every field reads back, digits and absences included.
+        #[test]
+        fn packing_loses_nothing(body in body(), venue_ts in time(), recv_ts in time(), instrument in any::<u32>(), bits in 0u8..32) {
+            let head = EventHead { instrument: InstrumentId(instrument), venue_ts, recv_ts, flags: Flags(bits) };
+            let event = Event::new(head, body);
+            prop_assert_eq!(event.head(), head);
+            // Debug compares scales too; `==` on decimals compares values only.
+            prop_assert_eq!(format!("{:?}", event.body()), format!("{body:?}"));
+        }
+    }
+
+    #[test]
+    fn ids_print_as_the_venue_prints_them() {
+        assert_eq!(TradeId::Number(716_849_523).to_string(), "716849523");
+        let uuid = TradeId::Uuid(0x2b5c_1d6e_0000_4a5b_8c9d_0123_4567_89ab);
+        assert_eq!(uuid.to_string(), "2b5c1d6e-0000-4a5b-8c9d-0123456789ab");
+    }
+}

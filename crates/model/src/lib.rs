@@ -1,0 +1,26 @@
+//! The values every part of feedd speaks in: exact decimals, identities, times and the 64-byte [`Event`].
+//!
+//! Leaves out on purpose: I/O, threads, clocks and venue text formats. Start with [`Event`] and [`Decimal`].
+//!
+//! ```
+//! use feedd_model::Decimal;
+//! let price = Decimal::parse(b"58942.01000000").unwrap();
+//! assert_eq!(price.to_string(), "58942.01000000"); // as printed
+//! assert_eq!(price.canonical().to_string(), "58942.01"); // as compared
+//! ```
+#![forbid(unsafe_code)]
+
+mod decimal;
+mod event;
+mod ids;
+mod sum;
+mod time;
+
+pub use decimal::{Decimal, DecimalError, SCALE_MAX};
+pub use event::{
+    Book, BookAction, Event, EventBody, EventHead, EventKind, Flags, Gap, GapReason, Level, Quote, Side, Status,
+    StatusCode, Trade, TradeId,
+};
+pub use ids::{Epoch, InstrumentId, Seq, SourceId, StreamId, VenueSeq};
+pub use sum::{Sum, SumOverflow};
+pub use time::{MonoNanos, UnixNanos};
