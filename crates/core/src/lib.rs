@@ -1,1 +1,41 @@
-//! core
+//! The way of an event from a source to the lanes: rings, batching thread, blocks, links, counters, and the contracts
+//! [`Source`] and [`Sink`].
+//!
+//! The hot path in reading order: [`outlet`] (a source's end of its ring), [`fanin`] (the batching thread),
+//! [`block`], [`link`] (the hand-off to a lane). Leaves out on purpose: decoding, storage, formatting.
+//!
+//! ```
+//! use feedd_core::{BlockPool, Seq};
+//! let mut pool = BlockPool::new(2);
+//! let block = pool.take().expect("both are free");
+//! assert!(block.events().is_empty());
+//! # let _ = Seq(1);
+//! ```
+
+pub mod accounting;
+pub mod affinity;
+pub mod block;
+pub mod clock;
+pub mod contract;
+pub mod counters;
+pub mod data_dir;
+pub mod dead_letters;
+pub mod fanin;
+pub mod instruments;
+pub mod link;
+pub mod outlet;
+pub mod sink;
+pub mod source;
+pub mod stop;
+pub mod sync;
+pub mod wait;
+pub mod wake;
+
+pub use block::{BLOCK_EVENTS_MAX, Block, BlockPool, Run};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use feedd_model::{Epoch, Seq, SourceId, StreamId};
+pub use instruments::{Instrument, Instruments, InstrumentsError};
+pub use outlet::{Burst, FullPolicy, Outlet};
+pub use sink::{Batch, BatchId, BoxError, Sink, SinkError};
+pub use source::{Source, SourceError};
+pub use stop::Stop;

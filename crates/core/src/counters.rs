@@ -1,0 +1,219 @@
+//! Counters: one writer each, relaxed, stored once per burst; readers take snapshots.
+//!
+//! Hot path: [`Counter::add`] is a load and a store by the owning thread, no locked instruction.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// A number with one writing thread and any number of readers. Rises for the life of the process unless it is a gauge.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. One thread only: two writers would lose counts.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Sets the value (for gauges and positions). One thread only.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Raises the value to `value` if that is higher. One thread only, apart from [`Counter::reset`].
+    #[inline]
+    pub fn raise(&self, value: u64) {
+        if value > self.get() {
+            self.set(value);
+        }
+    }
+
+    /// The value now.
+    #[inline]
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Reads a high-water mark and starts a new window. The writer may put the former mark back once; it is never lost.
+    pub fn reset(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// Most reasons one set of [`Reasons`] tells apart.
+pub const REASONS_MAX: usize = 24;
+
+/// Counters by reason: a closed set of names.
+#[derive(Debug)]
+pub struct Reasons {
+    names: &'static [&'static str],
+    counts: [Counter; REASONS_MAX],
+}
+
+impl Reasons {
+    /// One counter for each name.
+    ///
+    /// # Panics
+    /// When there are more than [`REASONS_MAX`] names.
+    #[must_use]
+    pub fn new(names: &'static [&'static str]) -> Self {
+        assert!(names.len() <= REASONS_MAX, "the set of reasons is closed and small");
+        Self { names, counts: Default::default() }
+    }
+
+    /// Counts `n` for the reason at `index`; an index outside the set counts for the last.
+    #[inline]
+    pub fn add(&self, index: usize, n: u64) {
+        self.counts[index.min(self.names.len().saturating_sub(1))].add(n);
+    }
+
+    /// All reasons together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(Counter::get).sum()
+    }
+
+    /// Every name with its count, also 0.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.names.iter().zip(&self.counts).map(|(&name, count)| (name, count.get()))
+    }
+}
+
+/// Why events are dropped, in the order of their numbers.
+pub const DROP_REASONS: [&str; 3] = ["ring_full", "larger_than_ring", "stop_deadline"];
+/// [`DROP_REASONS`]: policy `drop` and no room.
+pub const DROP_RING_FULL: usize = 0;
+/// [`DROP_REASONS`]: policy `drop` and a message that never fits.
+pub const DROP_TOO_LARGE: usize = 1;
+/// [`DROP_REASONS`]: no room until the stop deadline had passed.
+pub const DROP_STOP: usize = 2;
+
+/// What one source counts. Written by its producer thread, apart from the last group.
+#[derive(Debug)]
+pub struct SourceCounters {
+    /// Bytes of frames received.
+    pub bytes: Counter,
+    /// Frames received.
+    pub frames: Counter,
+    /// Frames that gave events.
+    pub frames_decoded: Counter,
+    /// Control messages: acknowledgements, pings, notices.
+    pub frames_control: Counter,
+    /// Frames of a type we do not decode.
+    pub frames_unknown: Counter,
+    /// Frames rejected, by reason.
+    pub frames_rejected: Reasons,
+    /// Events decoded.
+    pub events_decoded: Counter,
+    /// Events dropped as known already.
+    pub events_duplicate: Counter,
+    /// Events rejected by validation, by reason.
+    pub events_rejected: Reasons,
+    /// Events lost by policy, by reason ([`DROP_REASONS`]).
+    pub events_dropped: Reasons,
+    /// Events put into the ring.
+    pub events_published: Counter,
+    /// Events the recorder itself added (gap, status): published without having been decoded.
+    pub events_own: Counter,
+    /// Nanoseconds waited for room in the ring.
+    pub blocked_ns: Counter,
+    /// Times the producer had to wait.
+    pub blocked_times: Counter,
+    /// Monotonic time the running wait began; 0 when the producer does not wait.
+    pub blocked_since: Counter,
+    /// Instrument of the event that waits.
+    pub blocked_instrument: Counter,
+    /// Price of the event that waits: mantissa.
+    pub blocked_price: AtomicI64,
+    /// Price of the event that waits: decimals; above 30 when it has no price.
+    pub blocked_scale: Counter,
+    /// Monotonic time of the last frame; 0 before the first.
+    pub last_frame: Counter,
+    /// Raw texts that could not be kept because the writer of dead letters was behind.
+    pub dead_letters_missed: Counter,
+    /// Written by the batching thread: events taken from the ring, which is when they are accepted.
+    pub events_accepted: Counter,
+    /// Written by the batching thread: events in the ring at its last look.
+    pub ring_depth: Counter,
+    /// Written by the batching thread: highest fill since the last [`Counter::reset`].
+    pub ring_peak: Counter,
+    /// Written by the batching thread: highest fill ever.
+    pub ring_peak_ever: Counter,
+}
+
+impl SourceCounters {
+    /// All zero, with the closed sets of reasons of the decoder and the validation.
+    #[must_use]
+    pub fn new(frame_reasons: &'static [&'static str], event_reasons: &'static [&'static str]) -> Self {
+        Self {
+            bytes: Counter::default(),
+            frames: Counter::default(),
+            frames_decoded: Counter::default(),
+            frames_control: Counter::default(),
+            frames_unknown: Counter::default(),
+            frames_rejected: Reasons::new(frame_reasons),
+            events_decoded: Counter::default(),
+            events_duplicate: Counter::default(),
+            events_rejected: Reasons::new(event_reasons),
+            events_dropped: Reasons::new(&DROP_REASONS),
+            events_published: Counter::default(),
+            events_own: Counter::default(),
+            blocked_ns: Counter::default(),
+            blocked_times: Counter::default(),
+            blocked_since: Counter::default(),
+            blocked_instrument: Counter::default(),
+            blocked_price: AtomicI64::new(0),
+            blocked_scale: Counter::default(),
+            last_frame: Counter::default(),
+            dead_letters_missed: Counter::default(),
+            events_accepted: Counter::default(),
+            ring_depth: Counter::default(),
+            ring_peak: Counter::default(),
+            ring_peak_ever: Counter::default(),
+        }
+    }
+}
+
+/// What the batching thread counts.
+#[derive(Debug, Default)]
+pub struct BatchingCounters {
+    /// Events accepted: the last sequence number given.
+    pub accepted: Counter,
+    /// Blocks handed on.
+    pub blocks: Counter,
+    /// Nanoseconds waited because every block was still held by a lane, or a lane was full.
+    pub blocked_ns: Counter,
+    /// Monotonic time the running wait began; 0 when it does not wait.
+    pub blocked_since: Counter,
+}
+
+/// What one storage lane counts.
+#[derive(Debug, Default)]
+pub struct StorageCounters {
+    /// Highest sequence number taken from the batching thread.
+    pub received_seq: Counter,
+    /// Everything up to here is stored (or quarantined).
+    pub stored_seq: Counter,
+    /// Events refused by the sink and kept aside.
+    pub quarantined: Counter,
+    /// Events written to the sink.
+    pub events_written: Counter,
+    /// Batches the sink took.
+    pub batches: Counter,
+    /// Batches that used up their quick retries at least once.
+    pub batches_failed: Counter,
+    /// Attempts after the first.
+    pub retries: Counter,
+    /// Events in the open batch.
+    pub buffered: Counter,
+    /// Events a batch may hold now.
+    pub buffer_limit: Counter,
+    /// Monotonic time of the oldest event not yet written to the sink; 0 when there is none.
+    pub oldest_unwritten: Counter,
+    /// Nanoseconds spent in the sink.
+    pub sink_ns: Counter,
+    /// 1 while the sink fails and batches are offered again.
+    pub failing: Counter,
+}

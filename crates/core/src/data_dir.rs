@@ -1,0 +1,194 @@
+//! The data folder's own state: who writes it, which stream it is, how often it was started.
+//!
+//! The epoch is durable before the first event of a start: a crash right after it costs an epoch number, never an
+//! identity used twice.
+
+use feedd_model::{Epoch, StreamId};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// Folder of feedd's own files inside the data folder.
+pub const STATE_DIR: &str = "_feedd";
+/// Format of [`State`]; a newer one is refused untouched.
+const FORMAT: u32 = 1;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct State {
+    format: u32,
+    stream: u32,
+    epoch: u32,
+}
+
+/// A locked data folder with a fresh epoch.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    stream: StreamId,
+    epoch: Epoch,
+    _lock: File,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataDirError {
+    /// A file or folder could not be made, read or written.
+    #[error("{path}: {action} failed")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Another recorder writes to this folder.
+    #[error("{path} is in use by process {pid}; stop it, or choose another data.dir")]
+    InUse {
+        /// The data folder.
+        path: PathBuf,
+        /// The other process, as it wrote it down.
+        pid: String,
+    },
+    /// The state file is not what this program writes.
+    #[error("{path}: {reason}; restore the file from a copy, or use a new data folder")]
+    Damaged {
+        /// The state file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl DataDir {
+    /// Creates or opens the folder, locks it, and makes the next epoch durable.
+    ///
+    /// # Errors
+    /// [`DataDirError`]; nothing is changed then.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let state_dir = path.join(STATE_DIR);
+        std::fs::create_dir_all(&state_dir).map_err(io(&state_dir, "creating the folder"))?;
+        let lock = lock(path, &state_dir.join("lock"))?;
+        let file = state_dir.join("stream.json");
+        let mut state = read_state(&file)?.unwrap_or(State { format: FORMAT, stream: 1, epoch: 0 });
+        state.epoch += 1;
+        write_whole(&file, &serde_json::to_vec(&state).unwrap_or_default())?;
+        Ok(Self { path: path.to_owned(), stream: StreamId(state.stream), epoch: Epoch(state.epoch), _lock: lock })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The dictionary of instruments.
+    #[must_use]
+    pub fn instruments_path(&self) -> PathBuf {
+        self.path.join(STATE_DIR).join("instruments.jsonl")
+    }
+
+    /// Recorded stream.
+    #[must_use]
+    pub const fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// This start.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> DataDirError {
+    let path = path.to_owned();
+    move |source| DataDirError::Io { path, action, source }
+}
+
+/// Takes the lock and writes the process id into it; the system frees it when the process ends, however it ends.
+fn lock(data_dir: &Path, path: &Path) -> Result<File, DataDirError> {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(path)
+        .map_err(io(path, "opening the lock file"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            return Err(DataDirError::InUse { path: data_dir.to_owned(), pid: pid.trim().to_owned() });
+        }
+        Err(TryLockError::Error(source)) => return Err(io(path, "locking")(source)),
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(io(path, "writing the lock file"))?;
+    Ok(file)
+}
+
+fn read_state(path: &Path) -> Result<Option<State>, DataDirError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(path, "reading the stream state")(error)),
+    };
+    let damaged = |reason| DataDirError::Damaged { path: path.to_owned(), reason };
+    let state: State = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    if state.format > FORMAT {
+        return Err(damaged(format!("written by a newer version (format {}, known {FORMAT})", state.format)));
+    }
+    Ok(Some(state))
+}
+
+/// Writes a small file so that it is there whole or not at all: temporary name, sync, rename, sync of the folder.
+///
+/// # Errors
+/// [`DataDirError::Io`]; the former content stays then.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
+    let tmp = path.with_extension("tmp");
+    let mut file = File::create(&tmp).map_err(io(&tmp, "creating"))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(io(&tmp, "writing"))?;
+    std::fs::rename(&tmp, path).map_err(io(path, "renaming"))?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes names that were created or renamed in a folder durable.
+///
+/// # Errors
+/// [`DataDirError::Io`].
+pub fn sync_folder(path: &Path) -> Result<(), DataDirError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(io(path, "syncing the folder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_start_is_a_new_epoch_and_one_writer_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::open(dir.path()).unwrap();
+        assert_eq!((first.stream(), first.epoch()), (StreamId(1), Epoch(1)));
+        let second = DataDir::open(dir.path()).unwrap_err();
+        assert!(matches!(&second, DataDirError::InUse { pid, .. } if *pid == std::process::id().to_string()), "{second}");
+        drop(first);
+        assert_eq!(DataDir::open(dir.path()).unwrap().epoch(), Epoch(2));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(DataDir::open(dir.path()).unwrap());
+        let file = dir.path().join(STATE_DIR).join("stream.json");
+        let newer = br#"{"format":2,"stream":1,"epoch":7}"#;
+        std::fs::write(&file, newer).unwrap();
+        assert!(DataDir::open(dir.path()).unwrap_err().to_string().contains("newer version"));
+        assert_eq!(std::fs::read(&file).unwrap(), newer);
+    }
+}

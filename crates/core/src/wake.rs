@@ -1,0 +1,61 @@
+//! Waking a sleeping consumer, without a lock and without a system call while it is awake.
+//!
+//! Hot path: [`Wake::notify`] is one fence and one load per published burst.
+//!
+//! The protocol is Dekker's: the producer publishes, then looks whether the consumer sleeps; the consumer says that it
+//! will sleep, then looks whether there is work. The two fences forbid that both look too early.
+
+use crate::sync::{AtomicBool, Mutex, Ordering, Thread, current, fence, park_for};
+
+/// A consumer that may sleep, and the producers that wake it.
+#[derive(Debug)]
+pub struct Wake {
+    /// False for strategies that never sleep: their producers skip the fence.
+    parks: bool,
+    sleeping: AtomicBool,
+    consumer: Mutex<Option<Thread>>,
+}
+
+impl Wake {
+    /// `parks`: whether the consumer ever calls [`Wake::sleep`].
+    #[must_use]
+    pub fn new(parks: bool) -> Self {
+        Self { parks, sleeping: AtomicBool::new(false), consumer: Mutex::new(None) }
+    }
+
+    /// Names the calling thread as the consumer. To be called before its first [`Wake::sleep`].
+    pub fn register(&self) {
+        *self.consumer.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(current());
+    }
+
+    /// Tells the consumer that something was published; called after publishing.
+    #[inline]
+    pub fn notify(&self) {
+        if !self.parks {
+            return;
+        }
+        // Pairs with the fence in `sleep`: either this load sees `sleeping`, or `has_work` sees what was published.
+        fence(Ordering::SeqCst);
+        if self.sleeping.load(Ordering::Relaxed) {
+            self.unpark();
+        }
+    }
+
+    #[cold]
+    fn unpark(&self) {
+        if let Some(thread) = &*self.consumer.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            thread.unpark();
+        }
+    }
+
+    /// Sleeps until notified, at most `nanos`, and not at all when `has_work` says yes after the announcement.
+    pub fn sleep(&self, nanos: u64, has_work: impl FnOnce() -> bool) {
+        self.sleeping.store(true, Ordering::Relaxed);
+        // Pairs with the fence in `notify`.
+        fence(Ordering::SeqCst);
+        if !has_work() {
+            park_for(nanos);
+        }
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+}
