@@ -100,6 +100,11 @@ impl Batch {
             .map(|part| (Seq(part.block.first_seq().0 + part.start as u64), &part.block.events()[part.start..part.end]))
     }
 
+    /// The parts: blocks, each with the range of its events that belongs to the batch.
+    pub fn parts(&self) -> impl Iterator<Item = (&Arc<Block>, usize, usize)> {
+        self.parts.iter().map(|part| (&part.block, part.start, part.end))
+    }
+
     /// Every event with its sequence number.
     pub fn events(&self) -> impl Iterator<Item = (Seq, &Event)> {
         self.slices().flat_map(|(first, events)| {

@@ -1,0 +1,195 @@
+//! What the batching thread hands over reaches the sink exactly once, in order, whatever the sink does.
+
+use crossbeam_utils::CachePadded;
+use feedd_core::counters::StorageCounters;
+use feedd_core::link::{LinkSender, link};
+use feedd_core::{Batch, Block, Sink, SinkError, Stop, SystemClock};
+use feedd_delivery::{BatchLimits, LaneEnd, LaneParts, Quarantine, Retry, StorageLane};
+use feedd_model::{
+    Epoch, Event, EventBody, EventHead, Flags, InstrumentId, MonoNanos, Seq, SourceId, Status, StatusCode, StreamId,
+};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What the sink does with the next calls of `write`; `Take` when the script is over.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Take,
+    Unavailable,
+    TakeButAnswerUnknown,
+    Fatal,
+}
+
+#[derive(Default)]
+struct Store {
+    events: Vec<(u64, u64)>,
+    batch_sizes: Vec<usize>,
+    flushed: bool,
+}
+
+struct Scripted {
+    store: Arc<Mutex<Store>>,
+    script: VecDeque<Act>,
+    refuses: BTreeSet<u64>,
+    last: Seq,
+}
+
+impl Sink for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+    fn recover(&mut self, _: StreamId, _: Epoch) -> Result<Seq, SinkError> {
+        Ok(self.last)
+    }
+    fn write(&mut self, batch: &Batch, _: MonoNanos) -> Result<(), SinkError> {
+        let unavailable = || SinkError::Unavailable { sink: "scripted", what: "write".into(), source: "away".into() };
+        let act = self.script.pop_front().unwrap_or(Act::Take);
+        match act {
+            Act::Unavailable => return Err(unavailable()),
+            Act::Fatal => return Err(SinkError::Fatal { sink: "scripted", what: "broken".into(), source: None }),
+            Act::Take | Act::TakeButAnswerUnknown => {}
+        }
+        let seqs: Vec<Seq> = batch.events().map(|e| e.0).filter(|s| self.refuses.contains(&s.0)).collect();
+        if !seqs.is_empty() {
+            return Err(SinkError::Refused { sink: "scripted", seqs, reason: "check \"size\"".into() });
+        }
+        let mut store = self.store.lock().unwrap();
+        store.batch_sizes.push(batch.len());
+        for (seq, event) in batch.events().filter(|(seq, _)| *seq > self.last) {
+            store.events.push((seq.0, detail(event)));
+        }
+        self.last = self.last.max(batch.id().unwrap().last);
+        if matches!(act, Act::TakeButAnswerUnknown) {
+            return Err(SinkError::Unknown { sink: "scripted", what: "commit".into(), source: "no answer".into() });
+        }
+        Ok(())
+    }
+    fn stored_seq(&self) -> Seq {
+        self.last
+    }
+    fn tick(&mut self, _: MonoNanos) -> Result<(), SinkError> {
+        Ok(())
+    }
+    fn flush(&mut self, _: MonoNanos) -> Result<(), SinkError> {
+        self.store.lock().unwrap().flushed = true;
+        Ok(())
+    }
+}
+
+fn event(number: u64) -> Event {
+    let head = EventHead { instrument: InstrumentId(1), venue_ts: None, recv_ts: None, flags: Flags::NONE };
+    Event::new(head, EventBody::Status(Status { code: StatusCode::Connected, detail: number }))
+}
+
+fn detail(event: &Event) -> u64 {
+    match event.body() {
+        EventBody::Status(status) => status.detail,
+        _ => u64::MAX,
+    }
+}
+
+struct Run {
+    store: Arc<Mutex<Store>>,
+    counters: Arc<CachePadded<StorageCounters>>,
+    end: LaneEnd,
+    quarantine: String,
+}
+
+fn send(sender: &mut LinkSender<Arc<Block>>, first: u64, events: u64) {
+    let body: Vec<Event> = (first..first + events).map(event).collect();
+    let mut item = Arc::new(Block::of(StreamId(1), Epoch(2), Seq(first), SourceId(0), &body));
+    while let Err(back) = sender.send(item, events) {
+        if sender.is_closed() {
+            return;
+        }
+        item = back;
+        std::thread::yield_now();
+    }
+}
+
+/// Sends blocks of `sizes` events through a lane whose sink follows `script`.
+fn run(sizes: &[u64], events_max: usize, script: &[Act], refuses: &[u64]) -> Run {
+    let dir = tempfile::tempdir().unwrap();
+    let quarantine = dir.path().join("quarantine.jsonl");
+    let (mut sender, blocks) = link(8);
+    let store = Arc::new(Mutex::new(Store::default()));
+    let counters = Arc::new(CachePadded::new(StorageCounters::default()));
+    let lane = StorageLane::new(
+        LaneParts {
+            blocks,
+            sink: Box::new(Scripted {
+                store: store.clone(),
+                script: script.iter().copied().collect(),
+                refuses: refuses.iter().copied().collect(),
+                last: Seq(0),
+            }),
+            limits: BatchLimits { events_max, age_max: Duration::from_secs(3600) },
+            retry: Retry { attempts: 3, delay: Duration::from_micros(10), delay_max: Duration::from_micros(50) },
+            quarantine: Quarantine::new(&quarantine),
+            counters: counters.clone(),
+            clock: Arc::new(SystemClock::new()),
+            stop: Stop::new(),
+        },
+        1,
+    );
+    let thread = std::thread::spawn(move || lane.run());
+    let mut first = 1;
+    for &events in sizes {
+        send(&mut sender, first, events);
+        first += events;
+    }
+    drop(sender);
+    let end = thread.join().unwrap();
+    let quarantine = std::fs::read_to_string(&quarantine).unwrap_or_default();
+    Run { store, counters, end, quarantine }
+}
+
+fn expected(events: u64, without: &[u64]) -> Vec<(u64, u64)> {
+    (1..=events).filter(|n| !without.contains(n)).map(|n| (n, n)).collect()
+}
+
+#[test]
+fn every_event_is_stored_once_and_the_rest_is_flushed_at_the_end() {
+    let run = run(&[1, 499, 500, 3, 4096, 7], 500, &[], &[]);
+    let store = run.store.lock().unwrap();
+    assert_eq!(store.events, expected(5106, &[]));
+    assert!(store.flushed && matches!(run.end, LaneEnd::Drained));
+    assert!(store.batch_sizes.iter().all(|&size| size <= 20_000), "{:?}", store.batch_sizes);
+    assert_eq!((run.counters.received_seq.get(), run.counters.stored_seq.get()), (5106, 5106));
+    assert_eq!(run.counters.events_written.get(), 5106);
+    assert_eq!(run.counters.batches.get(), store.batch_sizes.len() as u64);
+}
+
+#[test]
+fn failures_are_retried_counted_and_lose_nothing() {
+    use Act::{Take, TakeButAnswerUnknown, Unavailable};
+    let script =
+        [Unavailable, Unavailable, Unavailable, Unavailable, Unavailable, Take, TakeButAnswerUnknown, Take, Unavailable];
+    let run = run(&[600, 600, 600], 500, &script, &[]);
+    assert_eq!(run.store.lock().unwrap().events, expected(1800, &[]));
+    assert_eq!(run.counters.retries.get(), 7, "five, one after the unknown outcome, one");
+    assert_eq!(run.counters.batches_failed.get(), 1, "only the first used up its quick attempts");
+    assert_eq!(run.counters.failing.get(), 0);
+}
+
+#[test]
+fn refused_events_go_to_quarantine_and_the_rest_of_their_batch_is_stored() {
+    let refused = [1, 2, 250, 500, 501, 777, 1000];
+    let run = run(&[400, 600], 500, &[], &refused);
+    assert_eq!(run.store.lock().unwrap().events, expected(1000, &refused));
+    assert_eq!((run.counters.quarantined.get(), run.counters.stored_seq.get()), (7, 1000));
+    let lines: Vec<&str> = run.quarantine.lines().collect();
+    assert_eq!(lines.len(), 7);
+    assert!(lines[2].contains(r#""stream":1,"epoch":2,"seq":250,"reason":"check \"size\"""#), "{}", lines[2]);
+    assert!(lines[2].contains("detail: 250"), "all decoded fields: {}", lines[2]);
+}
+
+#[test]
+fn a_fatal_sink_ends_the_lane_and_the_pending_events_are_counted() {
+    let run = run(&[500, 500, 500], 500, &[Act::Take, Act::Fatal], &[]);
+    assert!(matches!(run.end, LaneEnd::Fatal(_)));
+    let stored = run.counters.stored_seq.get();
+    assert_eq!(run.store.lock().unwrap().events, expected(stored, &[]));
+    assert!(stored >= 500 && stored < 1500 && run.counters.received_seq.get() > stored);
+}
