@@ -117,6 +117,8 @@ pub struct SourceCounters {
     pub events_published: Counter,
     /// Events the recorder itself added (gap, status): published without having been decoded.
     pub events_own: Counter,
+    /// Gap events among those: holes that are marked in the data.
+    pub gaps: Counter,
     /// Nanoseconds waited for room in the ring.
     pub blocked_ns: Counter,
     /// Times the producer had to wait.
@@ -160,6 +162,7 @@ impl SourceCounters {
             events_dropped: Reasons::new(&DROP_REASONS),
             events_published: Counter::default(),
             events_own: Counter::default(),
+            gaps: Counter::default(),
             blocked_ns: Counter::default(),
             blocked_times: Counter::default(),
             blocked_since: Counter::default(),

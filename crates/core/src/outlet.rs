@@ -256,6 +256,7 @@ impl Outlet {
         };
         if self.try_push(&[Event::new(head, EventBody::Gap(gap))]) {
             self.parts.counters.events_own.add(1);
+            self.parts.counters.gaps.add(1);
         }
     }
 
