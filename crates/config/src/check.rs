@@ -1,0 +1,90 @@
+//! The answer of `feedd check`: the faults, or what a run would do.
+
+use crate::choice::SinkKind;
+use crate::load::{Loaded, load};
+use crate::machine::Machine;
+use crate::overlay::Overrides;
+use crate::source::{Rate, Source, SourceKind, Speed};
+use crate::units::{show_bytes, show_duration};
+use std::fmt::{self, Write};
+use std::path::Path;
+
+/// What there is to say about a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether a run could start with it.
+    pub ok: bool,
+    /// The faults, or `ok` and a summary; lines without a last newline.
+    pub text: String,
+}
+
+/// Loads a configuration as [`load`] does and reports on it.
+#[must_use]
+pub fn check(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    flags: &Overrides,
+    machine: &Machine<'_>,
+) -> Report {
+    match load(file, env, flags, machine) {
+        Ok(loaded) => Report { ok: true, text: format!("ok\n{loaded}") },
+        Err(errors) => {
+            let count = errors.errors().len();
+            let noun = if count == 1 { "error" } else { "errors" };
+            Report { ok: false, text: format!("{errors}\n{count} {noun}") }
+        }
+    }
+}
+
+impl fmt::Display for Loaded {
+    /// A short summary: what is recorded to where, and every value that is not a default.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = &self.config;
+        let ring_bytes = config.ring.capacity as u64 * size_of::<feedd_model::Event>() as u64;
+        let rings = config.sources.len() as u64;
+        writeln!(f, "profile  {}", config.profile)?;
+        writeln!(f, "data     {}", config.data.dir.display())?;
+        for source in &config.sources {
+            writeln!(f, "source   {}", describe(source))?;
+        }
+        writeln!(
+            f,
+            "rings    {rings} of {} events, {} in all",
+            config.ring.capacity,
+            show_bytes(ring_bytes.saturating_mul(rings))
+        )?;
+        writeln!(f, "batch    {} events or {}", config.batch.max_events, show_duration(config.batch.max_age))?;
+        write!(f, "sink     {}", config.sink.kind)?;
+        if config.sink.kind == SinkKind::Parquet {
+            write!(f, " in {}", config.parquet.dir.display())?;
+        }
+        for setting in &self.settings {
+            write!(f, "\nset      {} = {} ({})", setting.key, setting.value, setting.place)?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(source: &Source) -> String {
+    let mut text = format!("{}: ", source.name);
+    let written = match &source.kind {
+        SourceKind::Sim(sim) => {
+            let rate = match sim.rate {
+                Rate::Max => "as fast as possible".to_owned(),
+                Rate::PerSecond(frames) => format!("{frames} frames/s"),
+            };
+            write!(text, "SIMULATED, {} symbols, {rate}", sim.symbols.len())
+        }
+        SourceKind::Capture(capture) => {
+            let paths = capture.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+            let speed = match capture.speed {
+                Speed::Max => "as fast as possible".to_owned(),
+                Speed::Times(factor) => format!("{factor} times the recorded pace"),
+            };
+            write!(text, "recording {paths}, {speed}")
+        }
+    };
+    let written = written.and_then(|()| write!(text, ", core {}, full: {}", source.core, source.full));
+    written.expect("a string takes any text");
+    text
+}

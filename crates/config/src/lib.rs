@@ -1,0 +1,50 @@
+//! The configuration of a run: defaults, then a profile, a TOML file, the environment and flags, each over the last.
+//!
+//! Every fault is reported, not only the first, and each names its place: line, column and text of the file, the
+//! environment variable, or the flag. Leaves out on purpose: wiring, command lines and any knowledge of single sinks or
+//! venues; what the machine offers comes in as [`Machine`]. Start with [`load`]; `config/feedd.example.toml`
+//! explains every key.
+//!
+//! ```
+//! use feedd_config::{Machine, Overrides, load};
+//! let flags = Overrides { sets: vec!["batch.max_events=250".into()], ..Overrides::default() };
+//! let env = [("FEEDD_SINK__KIND".to_owned(), "null".to_owned())];
+//! let loaded = load(None, env.into_iter(), &flags, &Machine { cores: &[0, 1], venues: &["binance"] })?;
+//! assert_eq!(loaded.config.batch.max_events, 250);
+//! assert_eq!(loaded.config.sink.kind, feedd_config::SinkKind::Null);
+//! # Ok::<(), feedd_config::ConfigErrors>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod check;
+mod choice;
+mod error;
+mod load;
+mod locate;
+mod machine;
+mod overlay;
+mod read;
+mod reader;
+mod schema;
+mod source;
+mod suggest;
+mod tree;
+mod units;
+mod values;
+
+#[cfg(test)]
+mod example;
+
+pub use check::{Report, check};
+pub use choice::{Channel, FullPolicy, JumpAction, Level, LogFormat, Profile, SinkKind, Wait};
+pub use error::{ConfigError, ConfigErrors, Place};
+pub use load::{Loaded, Setting, load};
+pub use locate::Spot;
+pub use machine::Machine;
+pub use overlay::{Overrides, environment};
+pub use schema::{
+    Batch, Batching, Config, Data, DeadLetters, Decode, Health, Log, LogLevels, Parquet, Retry, Ring, Sink, Stop,
+    Validation,
+};
+pub use source::{Capture, Core, DEFAULT_SYMBOLS, Rate, Sim, Source, SourceKind, Speed};
+pub use units::Percent;

@@ -1,0 +1,140 @@
+//! Whether a configuration fits the machine it is to run on: cores, folders, captures, decoders.
+
+use crate::choice::SinkKind;
+use crate::reader::Reader;
+use crate::schema::Config;
+use crate::source::{Capture, Core, SourceKind};
+use crate::suggest::nearest;
+use crate::tree::Origin;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// What the types cannot know.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// Cores this process may use, as the system numbers them.
+    pub cores: &'a [usize],
+    /// Venues that have a decoder.
+    pub venues: &'a [&'a str],
+}
+
+/// Notes what does not fit. Looks at files and folders, and leaves nothing behind.
+pub(crate) fn examine(config: &Config, machine: &Machine<'_>, reader: &mut Reader) {
+    examine_cores(config, machine, reader);
+    examine_folder("data.dir", &config.data.dir, reader);
+    if config.sink.kind == SinkKind::Parquet && config.parquet.dir != config.data.dir {
+        examine_folder("parquet.dir", &config.parquet.dir, reader);
+    }
+    for (i, source) in config.sources.iter().enumerate() {
+        if let SourceKind::Capture(capture) = &source.kind {
+            examine_capture(i, capture, machine, reader);
+        }
+    }
+}
+
+fn examine_cores(config: &Config, machine: &Machine<'_>, reader: &mut Reader) {
+    let sources = config.sources.iter().enumerate().map(|(i, source)| (format!("source.{i}.core"), source.core));
+    let mut taken: Vec<(usize, String)> = Vec::new();
+    for (key, core) in std::iter::once(("batching.core".to_owned(), config.batching.core)).chain(sources) {
+        let Core::Pinned(core) = core else { continue };
+        let (origin, _) = reader.origin_of(&[&key]);
+        if !machine.cores.contains(&core) {
+            let cores = machine.cores.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let message =
+                format!("no core {core} for this process; there are {cores}; choose one, \"auto\" or \"none\"");
+            reader.fault(origin, &key, message);
+        } else if let Some((_, other)) = taken.iter().find(|(other, _)| *other == core) {
+            let message = format!("core {core} is given to {other}, too; choose another, \"auto\" or \"none\"");
+            reader.fault(origin, &key, message);
+        } else {
+            taken.push((core, key));
+        }
+    }
+}
+
+fn examine_folder(key: &str, folder: &Path, reader: &mut Reader) {
+    if let Err(reason) = probe_folder(folder) {
+        let (origin, _) = reader.origin_of(&[key]);
+        let message =
+            format!("cannot write to {}: {reason}; choose a folder that this user can write to", folder.display());
+        reader.fault(origin, key, message);
+    }
+}
+
+/// Writes and removes a file in the folder, or in the nearest one above it that exists: there it would be created.
+fn probe_folder(folder: &Path) -> Result<(), String> {
+    for folder in folder.ancestors() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match fs::metadata(folder) {
+            Ok(metadata) if !metadata.is_dir() => return Err(format!("{} is not a folder", folder.display())),
+            Ok(_) => return probe_file(folder).map_err(|cause| format!("{}: {cause}", folder.display())),
+            Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(cause) => return Err(format!("{}: {cause}", folder.display())),
+        }
+    }
+    Err("no folder above it exists".to_owned())
+}
+
+fn probe_file(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(format!(".feedd-probe-{}", std::process::id()));
+    match fs::OpenOptions::new().write(true).create_new(true).open(&probe) {
+        // Whoever made it could write here as this process.
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(cause) => Err(cause),
+        Ok(_) => fs::remove_file(&probe),
+    }
+}
+
+fn examine_capture(index: usize, capture: &Capture, machine: &Machine<'_>, reader: &mut Reader) {
+    let key = format!("source.{index}.path");
+    let (origin, _) = reader.origin_of(&[&key]);
+    for path in &capture.paths {
+        let is_file = match open(path) {
+            Ok(is_file) => is_file,
+            Err(cause) => {
+                let message = format!("cannot read {}: {cause}; name a recording or a folder of them", path.display());
+                reader.fault(origin.clone(), &key, message);
+                continue;
+            }
+        };
+        // The folders of a tree of recordings are looked at when they are read.
+        if is_file && capture.venue.is_none() {
+            let folder = venue_folder(path);
+            if !machine.venues.contains(&folder.as_str()) {
+                let message = format!("{} lies in folder {folder:?}, which is no venue; set venue", path.display());
+                reader.fault(origin.clone(), &key, message);
+            }
+        }
+    }
+    if let Some(venue) = &capture.venue {
+        examine_venue(index, venue, machine, reader);
+    }
+}
+
+/// Whether the path is a file; an error when it cannot be opened.
+fn open(path: &Path) -> io::Result<bool> {
+    if fs::metadata(path)?.is_dir() {
+        return fs::read_dir(path).map(|_| false);
+    }
+    fs::File::open(path).map(|_| true)
+}
+
+/// Name of the folder a file lies in, also when the path does not say it.
+fn venue_folder(file: &Path) -> String {
+    let full = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    full.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn examine_venue(index: usize, venue: &str, machine: &Machine<'_>, reader: &mut Reader) {
+    if machine.venues.contains(&venue) {
+        return;
+    }
+    let key = format!("source.{index}.venue");
+    let (origin, _): (Origin, _) = reader.origin_of(&[&key]);
+    let message = match nearest(venue, machine.venues.iter().copied()) {
+        Some(near) => format!("unknown venue {venue:?}, did you mean {near:?}?"),
+        None => format!("unknown venue {venue:?}; there are {}", machine.venues.join(", ")),
+    };
+    reader.fault(origin, &key, message);
+}

@@ -1,0 +1,254 @@
+//! From one given value to its type: what is accepted, and what is said about the rest.
+
+use crate::choice::{Choice, Level};
+use crate::error::Wrong;
+use crate::schema::LogLevels;
+use crate::source::{Core, Rate, Speed};
+use crate::suggest::nearest;
+use crate::tree::{Node, Origin, Value};
+use crate::units::{self, Percent};
+use feedd_model::UnixNanos;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+use time::format_description::well_known::Rfc3339;
+
+/// A value of its type, or what is wrong.
+pub(crate) type Parsed<T> = Result<T, Wrong>;
+
+/// A whole number inside `range`, which must fit into `T`.
+pub(crate) fn count<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<T> {
+    move |node| {
+        let remedy = format!("give a whole number from {} to {}", range.start(), range.end());
+        let number = match &node.value {
+            Value::Integer(number) => Some(*number),
+            Value::Raw(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let number = number.ok_or_else(|| Wrong::new(format!("expected a number, found {}; {remedy}", node.value)))?;
+        let inside = u64::try_from(number).ok().filter(|number| range.contains(number));
+        inside
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| Wrong::new(format!("{number} is out of range; {remedy}")))
+    }
+}
+
+/// `true` or `false`.
+pub(crate) fn flag(node: &Node) -> Parsed<bool> {
+    match (&node.value, node.text()) {
+        (Value::Bool(value), _) => Ok(*value),
+        (Value::Raw(_), Some("true")) => Ok(true),
+        (Value::Raw(_), Some("false")) => Ok(false),
+        _ => Err(Wrong::new(format!("expected true or false, found {}", node.value))),
+    }
+}
+
+/// Text that is not empty.
+pub(crate) fn text(node: &Node) -> Parsed<String> {
+    match node.text() {
+        Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
+        Some(_) => Err(Wrong::new("empty; give a text".to_owned())),
+        None => Err(Wrong::new(format!("expected a text in quotes, found {}", node.value))),
+    }
+}
+
+/// A path, as given: relative ones start at the working folder.
+pub(crate) fn path(node: &Node) -> Parsed<PathBuf> {
+    text(node).map(PathBuf::from)
+}
+
+/// A word of a closed set.
+pub(crate) fn choice<T: Choice>(node: &Node) -> Parsed<T> {
+    let words = T::ALL.iter().map(|(word, _)| *word);
+    let all = words.clone().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+    let Some(given) = node.text() else {
+        return Err(Wrong::new(format!("expected a {}, found {}; choose from {all}", T::NOUN, node.value)));
+    };
+    if let Some((_, value)) = T::ALL.iter().find(|(word, _)| *word == given) {
+        return Ok(*value);
+    }
+    let noun = T::NOUN;
+    Err(Wrong::new(match nearest(given, words) {
+        Some(word) => format!("unknown {noun} {given:?}, did you mean {word:?}?"),
+        None => format!("unknown {noun} {given:?}; choose from {all}"),
+    }))
+}
+
+/// A duration with its unit, inside `range`.
+pub(crate) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&Node) -> Parsed<Duration> {
+    move |node| {
+        let remedy = "write a number and a unit (ms, s, m, h, d), such as \"5s\"";
+        let unread = || Wrong::new(format!("{} is not a duration; {remedy}", node.value));
+        let duration = node.text().and_then(units::duration).ok_or_else(unread)?;
+        if range.contains(&duration) {
+            return Ok(duration);
+        }
+        let [low, high] = [range.start(), range.end()].map(|end| units::show_duration(*end));
+        Err(Wrong::new(format!("{} is out of range; give a duration from \"{low}\" to \"{high}\"", node.value)))
+    }
+}
+
+/// A size in bytes, with a unit or as a plain number, inside `range`.
+pub(crate) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64> {
+    move |node| {
+        let remedy = "write a number and a unit (B, KiB, MiB, GiB), such as \"64MiB\", or a number of bytes";
+        let unread = || Wrong::new(format!("{} is not a size; {remedy}", node.value));
+        let size = match &node.value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::Raw(text) => text.trim().parse().ok().or_else(|| units::bytes(text)),
+            _ => node.text().and_then(units::bytes),
+        };
+        let size = size.ok_or_else(unread)?;
+        if range.contains(&size) {
+            return Ok(size);
+        }
+        let [low, high] = [range.start(), range.end()].map(|end| units::show_bytes(*end));
+        Err(Wrong::new(format!("{} is out of range; give a size from \"{low}\" to \"{high}\"", node.value)))
+    }
+}
+
+/// A percentage above 0, at most 100,000 %; a plain number counts percent, too.
+pub(crate) fn percent(node: &Node) -> Parsed<Percent> {
+    let written = match &node.value {
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Decimal(text) => Some(text.clone()),
+        _ => node.text().map(str::to_owned),
+    };
+    let range = Percent::from_bp(1)..=Percent::from_bp(10_000_000);
+    written.and_then(|text| Percent::parse(&text)).filter(|percent| range.contains(percent)).ok_or_else(|| {
+        let remedy = "write a percentage above 0 with at most two decimals, such as \"10%\"";
+        Wrong::new(format!("{} is not a usable percentage; {remedy}", node.value))
+    })
+}
+
+/// `"auto"`, `"none"` or the number of a core; whether it exists is for the machine to say.
+pub(crate) fn core(node: &Node) -> Parsed<Core> {
+    match (&node.value, node.text()) {
+        (Value::Integer(number), _) => usize::try_from(*number).ok().map(Core::Pinned),
+        (_, Some("auto")) => Some(Core::Auto),
+        (_, Some("none")) => Some(Core::None),
+        (Value::Raw(text), _) => text.trim().parse().ok().map(Core::Pinned),
+        _ => None,
+    }
+    .ok_or_else(|| Wrong::new(format!("{} is not a core; choose \"auto\", \"none\" or a core's number", node.value)))
+}
+
+/// Frames per second, or `"max"`.
+pub(crate) fn rate(node: &Node) -> Parsed<Rate> {
+    let factor = max_or_factor(node, "rate", "frames per second")?;
+    Ok(factor.map_or(Rate::Max, Rate::PerSecond))
+}
+
+/// Times the recorded pace, or `"max"`.
+pub(crate) fn speed(node: &Node) -> Parsed<Speed> {
+    let factor = max_or_factor(node, "speed", "times the recorded pace")?;
+    Ok(factor.map_or(Speed::Max, Speed::Times))
+}
+
+/// `None` for `"max"`.
+fn max_or_factor(node: &Node, noun: &str, unit: &str) -> Parsed<Option<f64>> {
+    let number: Option<f64> = match &node.value {
+        Value::Raw(text) | Value::Text(text) if text == "max" => return Ok(None),
+        Value::Integer(number) => number.to_string().parse().ok(),
+        Value::Decimal(text) | Value::Raw(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|factor| (FACTOR_MIN..=FACTOR_MAX).contains(factor)).map(Some).ok_or_else(|| {
+        Wrong::new(format!("{} is not a {noun}; give \"max\" or a number of {unit} above 0", node.value))
+    })
+}
+
+/// A time with an offset, as RFC 3339 writes it.
+pub(crate) fn time(node: &Node) -> Parsed<UnixNanos> {
+    let written = match &node.value {
+        Value::Time(text) => Some(text.as_str()),
+        _ => node.text(),
+    };
+    let time = written.and_then(|text| time::OffsetDateTime::parse(text, &Rfc3339).ok());
+    time.and_then(|time| i64::try_from(time.unix_timestamp_nanos()).ok()).map(UnixNanos).ok_or_else(|| {
+        let remedy = "write it with its offset, such as 2026-01-31T12:00:00Z";
+        Wrong::new(format!("{} is not a point in time; {remedy}", node.value))
+    })
+}
+
+/// One item or a list of them; not empty, each once.
+pub(crate) fn list<T: PartialEq>(
+    noun: &'static str,
+    item: impl Fn(&Node) -> Parsed<T>,
+) -> impl Fn(&Node) -> Parsed<Vec<T>> {
+    move |node| {
+        let mut values = Vec::new();
+        for node in items(node) {
+            // The place of the item, not of the list, unless the item knows a closer one.
+            let here = |wrong: Wrong| Wrong { at: wrong.at.or_else(|| Some(node.origin.clone())), ..wrong };
+            let value = item(&node).map_err(here)?;
+            if values.contains(&value) {
+                return Err(here(Wrong::new(format!("{} is named twice; name each {noun} once", node.value))));
+            }
+            values.push(value);
+        }
+        if values.is_empty() {
+            return Err(Wrong::new(format!("empty; name at least one {noun}")));
+        }
+        Ok(values)
+    }
+}
+
+/// A symbol as venues spell it: 3 to 20 capital letters and digits.
+pub(crate) fn symbol(node: &Node) -> Parsed<String> {
+    let symbol = text(node)?;
+    let fits = (3..=20).contains(&symbol.len());
+    if fits && symbol.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) {
+        return Ok(symbol);
+    }
+    let remedy = "write 3 to 20 capital letters and digits, such as \"BTCUSDT\"";
+    Err(Wrong::new(format!("{symbol:?} is not a symbol; {remedy}")))
+}
+
+/// A level, and `target=level` for single targets: a list, or one text with commas.
+pub(crate) fn log_levels(node: &Node) -> Parsed<LogLevels> {
+    let mut levels = LogLevels::default();
+    let split = |node: Node| match &node.value {
+        Value::Text(text) => split_at_commas(text, &node.origin),
+        _ => vec![node],
+    };
+    for node in items(node).into_iter().flat_map(split) {
+        let here = |wrong: Wrong| Wrong { at: Some(node.origin.clone()), ..wrong };
+        let item = text(&node).map_err(here)?;
+        match item.split_once('=') {
+            Some((target, level)) => {
+                let target = target.trim();
+                let named = target.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'));
+                if target.is_empty() || !named {
+                    return Err(here(Wrong::new(format!("{item:?} names no target; write \"feedd_core=debug\""))));
+                }
+                levels.targets.push((target.to_owned(), level_of(level, &node.origin)?));
+            }
+            None => levels.default = level_of(&item, &node.origin)?,
+        }
+    }
+    Ok(levels)
+}
+
+fn level_of(text: &str, origin: &Origin) -> Parsed<Level> {
+    choice(&Node { value: Value::Text(text.trim().to_owned()), origin: origin.clone() })
+        .map_err(|wrong| Wrong { at: Some(origin.clone()), ..wrong })
+}
+
+/// The items of a list; variables and flags separate them by commas; a single value is a list of one.
+fn items(node: &Node) -> Vec<Node> {
+    match &node.value {
+        Value::List(items) => items.clone(),
+        Value::Raw(text) => split_at_commas(text, &node.origin),
+        _ => vec![node.clone()],
+    }
+}
+
+fn split_at_commas(text: &str, origin: &Origin) -> Vec<Node> {
+    let node = |item: &str| Node { value: Value::Raw(item.trim().to_owned()), origin: origin.clone() };
+    text.split(',').filter(|item| !item.trim().is_empty()).map(node).collect()
+}
+
+/// Slower than one frame in about 11 days is a mistake, and so is more than any machine sends.
+const FACTOR_MIN: f64 = 1e-6;
+const FACTOR_MAX: f64 = 1e9;

@@ -1,0 +1,245 @@
+//! Every mistake is reported at its place, in one block, with a remedy.
+
+use feedd_config::{Machine, Overrides, load};
+use proptest::prelude::*;
+
+/// Loads a file of this text, on a machine with cores 0 and 1, and gives what an operator reads.
+fn report(toml: &str, env: &[(&str, &str)], flags: &Overrides) -> String {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = dir.path().join("feedd.toml");
+    std::fs::write(&file, toml).expect("room for a small file");
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let machine = Machine { cores: &[0, 1], venues: &["binance", "binance_usdm", "kraken"] };
+    let text = match load(Some(&file), env, flags, &machine) {
+        Ok(_) => "ok".to_owned(),
+        Err(errors) => errors.to_string(),
+    };
+    text.replace(&format!("{}/", dir.path().display()), "")
+}
+
+fn of_file(toml: &str) -> String {
+    report(toml, &[], &Overrides::default())
+}
+
+#[test]
+fn one_mistake_in_the_file() {
+    for (name, toml, expected) in FILE_CASES {
+        // The source line and its carets are compared below, once for all.
+        let report = of_file(toml);
+        let message: Vec<&str> = report.lines().filter(|line| !line.starts_with(' ')).collect();
+        assert_eq!(message.join("\n"), *expected, "{name}");
+    }
+}
+
+#[rustfmt::skip]
+const FILE_CASES: &[(&str, &str, &str)] = &[
+    ("empty file", "", "ok"),
+    ("typo in a key", "[batch]\nmax_evnts = 250",
+     "feedd.toml:2:1: batch.max_evnts: unknown key `max_evnts`, did you mean `max_events`?"),
+    ("typo in a section", "[rign]\ncapacity = 100",
+     "feedd.toml:1:2: rign: unknown section `rign`, did you mean `ring`?"),
+    ("key of another section", "[ring]\nmax_events = 100",
+     "feedd.toml:2:1: ring.max_events: unknown key `max_events` here; it belongs below [batch]"),
+    ("key from nowhere", "[ring]\nfrobnicate = 1",
+     "feedd.toml:2:1: ring.frobnicate: unknown key `frobnicate`; known here: capacity"),
+    ("text for a number", "[ring]\ncapacity = \"many\"",
+     "feedd.toml:2:12: ring.capacity: expected a number, found \"many\"; give a whole number from 64 to 16777216"),
+    ("value for a section", "ring = 5",
+     "feedd.toml:1:8: ring: expected a section [ring], found 5"),
+    ("section for sources", "[source]\nkind = \"sim\"",
+     "feedd.toml:1:1: source: expected sections [[source]], found a section"),
+    ("list without sources", "source = []",
+     "feedd.toml:1:10: source: empty; write at least one [[source]], or leave the key out for the default"),
+    ("number for a flag", "[decode]\nkeep_unknown = 1",
+     "feedd.toml:2:16: decode.keep_unknown: expected true or false, found 1"),
+    ("ring of nothing", "[ring]\ncapacity = 0",
+     "feedd.toml:2:12: ring.capacity: 0 is out of range; give a whole number from 64 to 16777216"),
+    ("number beyond all types", "[ring]\ncapacity = -99999999999999999999",
+     "feedd.toml:2:12: ring.capacity: -99999999999999999999 is out of range; give a whole number from 64 to 16777216"),
+    ("duration without a unit", "[batch]\nmax_age = 5",
+     "feedd.toml:2:11: batch.max_age: 5 is not a duration; write a number and a unit (ms, s, m, h, d), such as \"5s\""),
+    ("duration of nothing", "[batch]\nmax_age = \"0s\"",
+     "feedd.toml:2:11: batch.max_age: \"0s\" is out of range; give a duration from \"1ms\" to \"1h\""),
+    ("unknown unit of a size", "[parquet]\nmemory_max = \"64MB\"",
+     "feedd.toml:2:14: parquet.memory_max: \"64MB\" is not a size; write a number and a unit (B, KiB, MiB, GiB), such as \"64MiB\", or a number of bytes"),
+    ("size out of range", "[parquet]\nmemory_max = 5",
+     "feedd.toml:2:14: parquet.memory_max: 5 is out of range; give a size from \"1MiB\" to \"1TiB\""),
+    ("percentage", "[validation]\nprice_jump = \"a lot\"",
+     "feedd.toml:2:14: validation.price_jump: \"a lot\" is not a usable percentage; write a percentage above 0 with at most two decimals, such as \"10%\""),
+    ("unknown profile, near", "profile = \"low-memroy\"",
+     "feedd.toml:1:11: profile: unknown profile \"low-memroy\", did you mean \"low-memory\"?"),
+    ("unknown profile, far", "profile = \"turbo\"",
+     "feedd.toml:1:11: profile: unknown profile \"turbo\"; choose from \"default\", \"low-memory\", \"low-latency\", \"high-volume\""),
+    ("unknown sink", "[sink]\nkind = \"parket\"",
+     "feedd.toml:2:8: sink.kind: unknown sink \"parket\", did you mean \"parquet\"?"),
+    ("log target", "[log]\nlevel = [\"info\", \"feedd_core=loud\"]",
+     "feedd.toml:2:18: log.level: unknown log level \"loud\"; choose from \"error\", \"warn\", \"info\", \"debug\", \"trace\""),
+    ("levels the wrong way round", "[health]\nutilisation_warn = 40",
+     "feedd.toml:2:20: health.utilisation_warn: utilisation_debug = 50 must be below utilisation_warn = 40"),
+    ("waits the wrong way round", "[retry]\ndelay = \"1m\"",
+     "feedd.toml:2:9: retry.delay: delay = \"1m\" must not be above max_delay = \"30s\""),
+    ("source without a kind", "[[source]]\nname = \"a\"",
+     "feedd.toml:1:1: source.0.kind: missing; write kind = \"sim\" or kind = \"capture\""),
+    ("capture without a path", "[[source]]\nkind = \"capture\"",
+     "feedd.toml:1:1: source.0.path: missing; a capture needs path = \"FILE or FOLDER\""),
+    ("key of the other kind", "[[source]]\nkind = \"sim\"\nspeed = 1",
+     "feedd.toml:3:1: source.0.speed: `speed` is a key of kind \"capture\", this source is \"sim\""),
+    ("symbol", "[[source]]\nkind = \"sim\"\nsymbols = [\"BTCUSDT\", \"eth/usdt\"]",
+     "feedd.toml:3:23: source.0.symbols: \"eth/usdt\" is not a symbol; write 3 to 20 capital letters and digits, such as \"BTCUSDT\""),
+    ("symbol twice", "[[source]]\nkind = \"sim\"\nsymbols = [\"BTCUSDT\", \"BTCUSDT\"]",
+     "feedd.toml:3:23: source.0.symbols: \"BTCUSDT\" is named twice; name each symbol once"),
+    ("no symbol", "[[source]]\nkind = \"sim\"\nsymbols = []",
+     "feedd.toml:3:11: source.0.symbols: empty; name at least one symbol"),
+    ("rate of nothing", "[[source]]\nkind = \"sim\"\nrate = 0",
+     "feedd.toml:3:8: source.0.rate: 0 is not a rate; give \"max\" or a number of frames per second above 0"),
+    ("time without an offset", "[[source]]\nkind = \"sim\"\nstart_time = 2026-01-31T12:00:00",
+     "feedd.toml:3:14: source.0.start_time: 2026-01-31T12:00:00 is not a point in time; write it with its offset, such as 2026-01-31T12:00:00Z"),
+    ("one name twice", "[[source]]\nkind = \"sim\"\nname = \"a\"\n[[source]]\nkind = \"sim\"\nname = \"a\"",
+     "feedd.toml:6:8: source.1.name: source 0 and source 1 are both named \"a\"; rename one"),
+    ("typo in a source's validation", "[[source]]\nkind = \"sim\"\n[source.validation]\nprice_jmp = 5",
+     "feedd.toml:4:1: source.0.validation.price_jmp: unknown key `price_jmp`, did you mean `price_jump`?"),
+    ("core that does not exist", "[batching]\ncore = 99",
+     "feedd.toml:2:8: batching.core: no core 99 for this process; there are 0, 1; choose one, \"auto\" or \"none\""),
+    ("core twice", "[batching]\ncore = 1\n[[source]]\nkind = \"sim\"\ncore = 1",
+     "feedd.toml:5:8: source.0.core: core 1 is given to batching.core, too; choose another, \"auto\" or \"none\""),
+    ("core by another word", "[batching]\ncore = \"first\"",
+     "feedd.toml:2:8: batching.core: \"first\" is not a core; choose \"auto\", \"none\" or a core's number"),
+    ("recording that does not exist", "[[source]]\nkind = \"capture\"\npath = \"no/such.jsonl\"",
+     "feedd.toml:3:8: source.0.path: cannot read no/such.jsonl: No such file or directory (os error 2); name a recording or a folder of them"),
+    ("unknown venue", "[[source]]\nkind = \"capture\"\npath = \"src\"\nvenue = \"binanse\"",
+     "feedd.toml:4:9: source.0.venue: unknown venue \"binanse\", did you mean \"binance\"?"),
+    ("file in a folder that is no venue", "[[source]]\nkind = \"capture\"\npath = \"src/lib.rs\"",
+     "feedd.toml:3:8: source.0.path: src/lib.rs lies in folder \"src\", which is no venue; set venue"),
+    ("folder below a file", "[data]\ndir = \"src/lib.rs/data\"",
+     "feedd.toml:2:7: data.dir: cannot write to src/lib.rs/data: src/lib.rs is not a folder; choose a folder that this user can write to"),
+];
+
+#[test]
+fn all_mistakes_are_reported_in_the_order_of_the_file() {
+    let toml = "profile = \"low-memroy\"\n[batch]\n\tmax_evnts = 250 # more\nmax_age = 5\n[rign]\ncapacity = 1\n";
+    let expected = "\
+feedd.toml:1:11: profile: unknown profile \"low-memroy\", did you mean \"low-memory\"?
+ 1 | profile = \"low-memroy\"
+   |           ^^^^^^^^^^^^
+feedd.toml:3:2: batch.max_evnts: unknown key `max_evnts`, did you mean `max_events`?
+ 3 | \tmax_evnts = 250 # more
+   | \t^^^^^^^^^
+feedd.toml:4:11: batch.max_age: 5 is not a duration; write a number and a unit (ms, s, m, h, d), such as \"5s\"
+ 4 | max_age = 5
+   |           ^
+feedd.toml:5:2: rign: unknown section `rign`, did you mean `ring`?
+ 5 | [rign]
+   |  ^^^^";
+    assert_eq!(of_file(toml), expected);
+}
+
+#[test]
+fn all_mistakes_of_toml_itself_are_reported() {
+    let expected = "\
+feedd.toml:2:11: not TOML: string values must be quoted, expected literal string
+ 2 | max_age = 5s
+   |           ^^
+feedd.toml:3:1: not TOML: duplicate key
+ 3 | max_age = \"5s\"
+   | ^^^^^^^";
+    assert_eq!(of_file("[batch]\nmax_age = 5s\nmax_age = \"5s\"\n"), expected);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let machine = Machine { cores: &[0], venues: &[] };
+    let missing = std::path::Path::new("no/such.toml");
+    let errors = load(Some(missing), std::iter::empty(), &Overrides::default(), &machine).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "no/such.toml: cannot be read (No such file or directory (os error 2)); name an existing text file, or none for the defaults"
+    );
+}
+
+#[test]
+fn mistakes_in_variables() {
+    for (name, value, expected) in VARIABLE_CASES {
+        assert_eq!(report("", &[(name, value)], &Overrides::default()), *expected, "{name}");
+    }
+}
+
+#[rustfmt::skip]
+const VARIABLE_CASES: &[(&str, &str, &str)] = &[
+    ("FEEDD_SHARED", "../shared", "ok"),
+    ("FEEDD_BIN", "feedd", "ok"),
+    ("FEEDD_CONFIG", "feedd.toml", "ok"),
+    ("PATH", "/bin", "ok"),
+    ("FEEDD_BATCH__MAX_EVNTS", "250",
+     "environment variable FEEDD_BATCH__MAX_EVNTS: batch.max_evnts: unknown variable, did you mean FEEDD_BATCH__MAX_EVENTS?"),
+    ("FEEDD_BATHC__MAX_EVENTS", "250",
+     "environment variable FEEDD_BATHC__MAX_EVENTS: bathc.max_events: unknown variable, did you mean FEEDD_BATCH__MAX_EVENTS?"),
+    ("FEEDD_BATCH_MAX_EVENTS", "250",
+     "environment variable FEEDD_BATCH_MAX_EVENTS: batch_max_events: unknown variable, did you mean FEEDD_BATCH__MAX_EVENTS?"),
+    ("FEEDD_WHATEVER_THIS_IS_FOR", "1",
+     "environment variable FEEDD_WHATEVER_THIS_IS_FOR: whatever_this_is_for: unknown variable; write FEEDD_<SECTION>__<KEY>, such as FEEDD_BATCH__MAX_EVENTS"),
+    ("FEEDD_BATCH", "250",
+     "environment variable FEEDD_BATCH: batch: expected a section [batch], found \"250\""),
+    ("FEEDD_BATCH__MAX_EVENTS", "many",
+     "environment variable FEEDD_BATCH__MAX_EVENTS: batch.max_events: expected a number, found \"many\"; give a whole number from 1 to 1000000"),
+    ("FEEDD_SOURCE__2__RATE", "max",
+     "environment variable FEEDD_SOURCE__2__RATE: source.2.rate: no source \"2\"; there are 1, counted from 0, and 1 adds one"),
+    ("FEEDD_SOURCE__0", "sim",
+     "environment variable FEEDD_SOURCE__0: source.0: name a key of it, such as source.0.name"),
+    ("FEEDD_SOURCE__1__RATE", "max",
+     "environment variable FEEDD_SOURCE__1__RATE: source.1.kind: missing; write kind = \"sim\" or kind = \"capture\""),
+    ("FEEDD_SOURCE__0__CHANNELS", "trades,quots",
+     "environment variable FEEDD_SOURCE__0__CHANNELS: source.0.channels: unknown channel \"quots\", did you mean \"quotes\"?"),
+    ("FEEDD_", "1",
+     "environment variable FEEDD_: unknown variable; write FEEDD_<SECTION>__<KEY>, such as FEEDD_BATCH__MAX_EVENTS"),
+];
+
+#[test]
+fn mistakes_in_flags() {
+    for (set, expected) in SET_CASES {
+        let flags = Overrides { sets: vec![(*set).to_owned()], ..Overrides::default() };
+        assert_eq!(report("", &[], &flags), *expected, "{set}");
+    }
+    let flags = Overrides {
+        profile: Some("fast".into()),
+        data_dir: Some("src/lib.rs".into()),
+        sink: Some("nul".into()),
+        sources: vec!["replay:x".into()],
+        sets: Vec::new(),
+    };
+    let expected = "\
+--source replay:x: source: unknown source \"replay:x\"; write sim or capture:PATH
+--profile fast: profile: unknown profile \"fast\"; choose from \"default\", \"low-memory\", \"low-latency\", \"high-volume\"
+--sink nul: sink.kind: unknown sink \"nul\", did you mean \"null\"?
+--data-dir src/lib.rs: data.dir: cannot write to src/lib.rs: src/lib.rs is not a folder; choose a folder that this user can write to";
+    assert_eq!(report("", &[], &flags), expected);
+}
+
+#[rustfmt::skip]
+const SET_CASES: &[(&str, &str)] = &[
+    ("batch.max_events", "--set batch.max_events: expected key.path=value, such as batch.max_events=250"),
+    ("batch.max_evnts=1", "--set batch.max_evnts=1: batch.max_evnts: unknown key `batch.max_evnts`, did you mean `batch.max_events`?"),
+    ("bathc.max_events=1", "--set bathc.max_events=1: bathc.max_events: unknown key `bathc.max_events`, did you mean `batch.max_events`?"),
+    ("nothing=1", "--set nothing=1: nothing: unknown key `nothing`; write section.key=value, such as batch.max_events=250"),
+    ("a.b.c.d.e.f.g=1", "--set a.b.c.d.e.f.g=1: a.b.c.d.e.f.g: no key lies this deep; write section.key"),
+    ("ring.capacity=0", "--set ring.capacity=0: ring.capacity: 0 is out of range; give a whole number from 64 to 16777216"),
+    ("source.0.core=7", "--set source.0.core=7: source.0.core: no core 7 for this process; there are 0, 1; choose one, \"auto\" or \"none\""),
+];
+
+proptest! {
+    /// Whatever is written into the environment or a flag is taken or refused, without a panic.
+    #[test]
+    fn any_variable_and_flag(name in "(SOURCE|BATCH|LOG)?(__[0-9A-Z_]{0,9}){0,3}", value: String, set: String) {
+        let flags = Overrides { sets: vec![set], sources: vec![value.clone()], ..Overrides::default() };
+        let env = [(format!("FEEDD_{name}"), value)];
+        let machine = Machine { cores: &[], venues: &[] };
+        if let Err(errors) = load(None, env.into_iter(), &flags, &machine) {
+            prop_assert!(!errors.to_string().is_empty());
+        }
+    }
+
+    /// So is whatever is written into the file.
+    #[test]
+    fn any_file(text in "([a-z]{1,3}|batch|max_age|source|[.=\\[\\]{},\"'#5 \n_-]){0,40}") {
+        prop_assert!(!of_file(&text).is_empty());
+    }
+}
