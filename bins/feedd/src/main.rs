@@ -1,1 +1,26 @@
-fn main() {}
+//! feedd: records market data without losing any silently.
+
+mod cli;
+mod decode;
+mod logging;
+mod operator;
+mod run;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The run ended, but not as it should.
+const EXIT_TROUBLE: u8 = 1;
+/// The command line, the configuration or an input is wrong.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().command {
+        cli::Command::Run(args) => run::run(&args),
+        cli::Command::Check(args) => run::check(&args),
+        cli::Command::Decode(args) => decode::decode(&args),
+    }
+}

@@ -79,7 +79,10 @@ fn describe(source: &Source) -> String {
             let paths = capture.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
             let speed = match capture.speed {
                 Speed::Max => "as fast as possible".to_owned(),
-                Speed::Times(factor) => format!("{factor} times the recorded pace"),
+                Speed::Thousandths(t) => {
+                    let factor = feedd_model::Decimal::new(i64::from(t.get()), 3).unwrap_or(feedd_model::Decimal::ZERO);
+                    format!("{} times the recorded pace", factor.canonical())
+                }
             };
             write!(text, "recording {paths}, {speed}")
         }

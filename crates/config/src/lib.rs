@@ -47,4 +47,4 @@ pub use schema::{
     Validation,
 };
 pub use source::{Capture, Core, DEFAULT_SYMBOLS, Rate, Sim, Source, SourceKind, Speed};
-pub use units::Percent;
+pub use units::{Percent, duration as parse_duration};

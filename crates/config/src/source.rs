@@ -4,6 +4,7 @@ use crate::choice::{Channel, FullPolicy, Kind};
 use crate::schema::Validation;
 use feedd_model::UnixNanos;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// One `[[source]]`: its thread, its ring, and where its frames come from.
@@ -61,21 +62,21 @@ pub struct Capture {
 }
 
 /// How fast the simulated market sends.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
     /// As fast as frames are taken.
     Max,
-    /// Frames per second, above 0.
-    PerSecond(f64),
+    /// Whole frames per second, from 1.
+    PerSecond(u64),
 }
 
 /// How fast a recording is played.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speed {
     /// As fast as frames are taken.
     Max,
-    /// Times the recorded pace, above 0.
-    Times(f64),
+    /// Thousandths of the recorded pace: 1000 is as recorded.
+    Thousandths(NonZeroU32),
 }
 
 /// Which core a thread stays on.
@@ -122,7 +123,7 @@ impl Default for Sim {
         Self {
             symbols: DEFAULT_SYMBOLS.map(str::to_owned).to_vec(),
             seed: 1,
-            rate: Rate::PerSecond(1_000.0),
+            rate: Rate::PerSecond(1_000),
             start_time: None,
             burst_every_frames: 20_000,
             burst_trades: 200,

@@ -47,7 +47,8 @@ impl fmt::Display for Percent {
 }
 
 /// Reads `250ms`, `5s`, `10m`, `1h`, `3650d`; `None` when it is anything else or does not fit.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let &(_, nanos) = DURATION_UNITS.iter().find(|(name, _)| *name == unit)?;
     number.checked_mul(nanos).map(Duration::from_nanos)

@@ -133,28 +133,34 @@ pub(crate) fn core(node: &Node) -> Parsed<Core> {
     .ok_or_else(|| Wrong::new(format!("{} is not a core; choose \"auto\", \"none\" or a core's number", node.value)))
 }
 
-/// Frames per second, or `"max"`.
+/// Whole frames per second, or `"max"`.
 pub(crate) fn rate(node: &Node) -> Parsed<Rate> {
-    let factor = max_or_factor(node, "rate", "frames per second")?;
-    Ok(factor.map_or(Rate::Max, Rate::PerSecond))
-}
-
-/// Times the recorded pace, or `"max"`.
-pub(crate) fn speed(node: &Node) -> Parsed<Speed> {
-    let factor = max_or_factor(node, "speed", "times the recorded pace")?;
-    Ok(factor.map_or(Speed::Max, Speed::Times))
-}
-
-/// `None` for `"max"`.
-fn max_or_factor(node: &Node, noun: &str, unit: &str) -> Parsed<Option<f64>> {
-    let number: Option<f64> = match &node.value {
-        Value::Raw(text) | Value::Text(text) if text == "max" => return Ok(None),
-        Value::Integer(number) => number.to_string().parse().ok(),
-        Value::Decimal(text) | Value::Raw(text) => text.trim().parse().ok(),
+    let written = match &node.value {
+        Value::Raw(text) | Value::Text(text) if text == "max" => return Ok(Rate::Max),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Raw(text) => Some(text.trim().to_owned()),
         _ => None,
     };
-    number.filter(|factor| (FACTOR_MIN..=FACTOR_MAX).contains(factor)).map(Some).ok_or_else(|| {
-        Wrong::new(format!("{} is not a {noun}; give \"max\" or a number of {unit} above 0", node.value))
+    let frames = written.and_then(|text| text.parse().ok()).filter(|frames| RATE_RANGE.contains(frames));
+    frames.map(Rate::PerSecond).ok_or_else(|| {
+        let remedy = "give \"max\" or a whole number of frames per second from 1 to 1000000000";
+        Wrong::new(format!("{} is not a rate; {remedy}", node.value))
+    })
+}
+
+/// Times the recorded pace in thousandths, or `"max"`.
+pub(crate) fn speed(node: &Node) -> Parsed<Speed> {
+    let written = match &node.value {
+        Value::Raw(text) | Value::Text(text) if text == "max" => return Ok(Speed::Max),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Decimal(text) | Value::Raw(text) => Some(text.trim().to_owned()),
+        _ => None,
+    };
+    let factor = written.and_then(|text| feedd_model::Decimal::parse(text.as_bytes()).ok());
+    let thousandths = factor.and_then(|factor| factor.mantissa_at(3)).and_then(|value| u32::try_from(value).ok());
+    thousandths.and_then(std::num::NonZeroU32::new).map(Speed::Thousandths).ok_or_else(|| {
+        let remedy = "give \"max\" or a number of times the recorded pace from 0.001 to 4000000, at most three decimals";
+        Wrong::new(format!("{} is not a speed; {remedy}", node.value))
     })
 }
 
@@ -249,6 +255,5 @@ fn split_at_commas(text: &str, origin: &Origin) -> Vec<Node> {
     text.split(',').filter(|item| !item.trim().is_empty()).map(node).collect()
 }
 
-/// Slower than one frame in about 11 days is a mistake, and so is more than any machine sends.
-const FACTOR_MIN: f64 = 1e-6;
-const FACTOR_MAX: f64 = 1e9;
+/// More frames a second than any machine sends is a mistake.
+const RATE_RANGE: RangeInclusive<u64> = 1..=1_000_000_000;

@@ -91,7 +91,7 @@ const FILE_CASES: &[(&str, &str, &str)] = &[
     ("no symbol", "[[source]]\nkind = \"sim\"\nsymbols = []",
      "feedd.toml:3:11: source.0.symbols: empty; name at least one symbol"),
     ("rate of nothing", "[[source]]\nkind = \"sim\"\nrate = 0",
-     "feedd.toml:3:8: source.0.rate: 0 is not a rate; give \"max\" or a number of frames per second above 0"),
+     "feedd.toml:3:8: source.0.rate: 0 is not a rate; give \"max\" or a whole number of frames per second from 1 to 1000000000"),
     ("time without an offset", "[[source]]\nkind = \"sim\"\nstart_time = 2026-01-31T12:00:00",
      "feedd.toml:3:14: source.0.start_time: 2026-01-31T12:00:00 is not a point in time; write it with its offset, such as 2026-01-31T12:00:00Z"),
     ("one name twice", "[[source]]\nkind = \"sim\"\nname = \"a\"\n[[source]]\nkind = \"sim\"\nname = \"a\"",

@@ -130,7 +130,7 @@ kind = \"sim\"
     let SourceKind::Capture(capture) = &config.sources[1].kind else { panic!("source 1 is a capture") };
     assert_eq!(
         (capture.paths.len(), capture.speed, capture.venue.as_deref()),
-        (2, Speed::Times(10.0), Some("binance"))
+        (2, Speed::Thousandths(std::num::NonZeroU32::new(10_000).unwrap()), Some("binance"))
     );
     assert_eq!(config.sources[1].full, FullPolicy::Drop);
     assert!(!config.sources[1].validation.enabled && config.sources[2].validation.enabled);
@@ -157,7 +157,7 @@ fn flags_of_their_own() {
     assert_eq!(config.sink.kind, SinkKind::Null);
     let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     assert_eq!(names, ["capture", "sim"]);
-    assert!(matches!(&config.sources[1].kind, SourceKind::Sim(sim) if sim.rate == Rate::PerSecond(5.0)));
+    assert!(matches!(&config.sources[1].kind, SourceKind::Sim(sim) if sim.rate == Rate::PerSecond(5)));
     assert!(!Path::new("elsewhere").exists(), "loading creates nothing");
 }
 

@@ -1,0 +1,138 @@
+//! The telemetry thread: live line or log lines, health line, backpressure levels. Reads counters only, so it goes on
+//! during an outage.
+
+use feedd_config::Health;
+use feedd_core::Stop;
+use feedd_telemetry::{Levels, Notice, Severity, Snapshot, Thresholds, Watched, health_line, status_line};
+use feedd_venues::sources::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often counters are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often the live line changes.
+const LIVE: Duration = Duration::from_millis(200);
+/// When a run without a terminal first says how it goes.
+const FIRST_LINE: Duration = Duration::from_secs(1);
+
+/// The live line: hidden when standard error is no terminal.
+pub(crate) fn live_line() -> ProgressBar {
+    let live = ProgressBar::no_length();
+    if !std::io::stderr().is_terminal() {
+        live.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    live.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    live
+}
+
+/// The running telemetry thread.
+pub(crate) struct Operator {
+    thread: JoinHandle<()>,
+    over: Arc<AtomicBool>,
+}
+
+struct Look {
+    watched: Watched,
+    progress: Vec<Arc<Progress>>,
+    live: ProgressBar,
+    health: Health,
+    stop: Stop,
+    levels: Levels,
+}
+
+impl Operator {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn start(
+        watched: Watched,
+        progress: Vec<Arc<Progress>>,
+        live: ProgressBar,
+        health: Health,
+        stop: Stop,
+    ) -> std::io::Result<Self> {
+        let over = Arc::new(AtomicBool::new(false));
+        let thresholds = Thresholds {
+            utilisation_debug: u64::from(health.utilisation_debug),
+            utilisation_warn: u64::from(health.utilisation_warn),
+            batch_buffer_warn: u64::from(health.batch_buffer_warn),
+        };
+        let levels = Levels::new(thresholds, watched.sources.len());
+        let mut look = Look { watched, progress, live, health, stop, levels };
+        look.set_up_progress();
+        let thread_over = over.clone();
+        let thread = std::thread::Builder::new().name("telemetry".into()).spawn(move || look.run(&thread_over))?;
+        Ok(Self { thread, over })
+    }
+
+    /// Ends the thread and removes the live line.
+    pub(crate) fn end(self) {
+        self.over.store(true, Ordering::Relaxed);
+        // A panic of this thread has been printed; the recording is not affected by it.
+        let _ = self.thread.join();
+    }
+}
+
+impl Look {
+    /// A recording has a known length: its line is a bar with rate and remaining time.
+    fn set_up_progress(&self) {
+        let total: u64 = self.progress.iter().map(|p| p.total.get()).sum();
+        if total > 0 && self.progress.len() == self.watched.sources.len() {
+            let template = "[{bar:24}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left | {msg}";
+            self.live.set_length(total);
+            self.live.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+    }
+
+    fn run(&mut self, over: &AtomicBool) {
+        let start = Instant::now();
+        let (mut live_at, mut health_at) = (start, start + self.health.interval);
+        let first = Snapshot::take(&self.watched);
+        let (mut live_before, mut health_before) = (first.clone(), first);
+        let mut said = false;
+        while !over.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+            let (now, snapshot) = (Instant::now(), Snapshot::take(&self.watched));
+            for notice in self.levels.look(&self.watched, snapshot.at) {
+                log(&notice);
+            }
+            if now.duration_since(live_at) >= LIVE {
+                self.show(&live_before, &snapshot, now.duration_since(start));
+                if self.live.is_hidden() && !said && now.duration_since(start) >= FIRST_LINE {
+                    tracing::info!("{}", status_line(&health_before, &snapshot, now.duration_since(start)));
+                    said = true;
+                }
+                (live_at, live_before) = (now, snapshot.clone());
+            }
+            if now >= health_at {
+                tracing::info!("{}", health_line(&health_before, &snapshot, self.health.interval));
+                (health_at, health_before) = (now + self.health.interval, snapshot);
+            }
+        }
+        self.live.finish_and_clear();
+    }
+
+    fn show(&self, before: &Snapshot, now: &Snapshot, running: Duration) {
+        let bytes = self.progress.iter().map(|p| p.bytes.get()).sum();
+        self.live.set_position(bytes);
+        let stopping = if self.stop.is_requested() { "stopping | " } else { "" };
+        self.live.set_message(format!("{stopping}{}", status_line(before, now, running)));
+        self.live.tick();
+    }
+}
+
+fn log(notice: &Notice) {
+    let suppressed = match notice.suppressed {
+        0 => String::new(),
+        n => format!(" ({n} more like this since the last line)"),
+    };
+    match notice.severity {
+        Severity::Debug => tracing::debug!(who = notice.who, "{}{suppressed}", notice.text),
+        Severity::Warn => tracing::warn!(who = notice.who, "{}{suppressed}", notice.text),
+    }
+}

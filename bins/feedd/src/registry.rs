@@ -1,0 +1,128 @@
+//! The sinks and the kinds of sources: one row each.
+
+use anyhow::{Context, Result};
+use feedd_config::{Channel, Config, JumpAction, SinkKind, Source as SourceConfig, SourceKind, Validation};
+use feedd_core::dead_letters::DeadLetters;
+use feedd_core::{Instruments, Sink, Source};
+use feedd_sink_null::NullSink;
+use feedd_sink_parquet::{ParquetConfig, ParquetSink};
+use feedd_venues::sim::SimConfig;
+use feedd_venues::sources::{CaptureConfig, CaptureSource, Progress, SimSource, SourceParts};
+use feedd_venues::{pace, validate};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+type BuildSink = fn(&Config, &Instruments) -> Result<Box<dyn Sink>>;
+
+/// Every sink. To add one: its crate, a dependency line, a word in `feedd-config`, and a row here.
+const SINKS: [(SinkKind, BuildSink); 2] = [(SinkKind::Parquet, parquet), (SinkKind::Null, null)];
+
+/// A source, and how far a recording is.
+pub struct BuiltSource {
+    /// The source.
+    pub source: Box<dyn Source>,
+    /// For recordings.
+    pub progress: Option<Arc<Progress>>,
+}
+
+/// Builds the sink of the configuration.
+///
+/// # Errors
+/// When the sink cannot be opened, with the reason and the remedy.
+pub fn sink(config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> {
+    let row = SINKS.iter().find(|(kind, _)| *kind == config.sink.kind);
+    let (_, build) = row.context("this build has no such sink")?;
+    build(config, instruments)
+}
+
+fn parquet(config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> {
+    let parquet = ParquetConfig {
+        file_bytes_max: config.parquet.file_bytes_max,
+        file_age_ns_max: nanos(config.parquet.file_age_max),
+        row_group_rows_max: config.parquet.row_group_rows_max,
+        memory_bytes_max: usize::try_from(config.parquet.memory_max).unwrap_or(usize::MAX),
+        compression_level: config.parquet.compression_level,
+        ..ParquetConfig::new(&config.parquet.dir)
+    };
+    Ok(Box::new(ParquetSink::open(parquet, instruments.clone())?))
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the shape every sink of the table has")]
+fn null(_: &Config, _: &Instruments) -> Result<Box<dyn Sink>> {
+    Ok(Box::new(NullSink::new()))
+}
+
+/// Builds one source of the configuration.
+///
+/// # Errors
+/// When its input cannot be opened.
+pub fn source(
+    source: &SourceConfig,
+    config: &Config,
+    instruments: &Instruments,
+    dead_letters: &DeadLetters,
+) -> Result<BuiltSource> {
+    let parts = SourceParts {
+        name: source.name.clone(),
+        validation: validation(&source.validation),
+        instruments: instruments.clone(),
+        dead_letters: dead_letters.clone(),
+        keep_unknown: config.decode.keep_unknown,
+        frame_bytes_max: usize::try_from(config.decode.frame_bytes_max).unwrap_or(usize::MAX),
+    };
+    match &source.kind {
+        SourceKind::Sim(sim) => sim_source(sim, parts),
+        SourceKind::Capture(capture) => {
+            let config = CaptureConfig {
+                paths: capture.paths.clone(),
+                venue: capture.venue.clone(),
+                speed: match capture.speed {
+                    feedd_config::Speed::Max => pace::Speed::Max,
+                    feedd_config::Speed::Thousandths(factor) => pace::Speed::Thousandths(factor),
+                },
+            };
+            let source = CaptureSource::new(parts, &config)?;
+            let progress = Some(source.progress());
+            Ok(BuiltSource { source: Box::new(source), progress })
+        }
+    }
+}
+
+fn sim_source(sim: &feedd_config::Sim, parts: SourceParts) -> Result<BuiltSource> {
+    let has = |channel| sim.channels.contains(&channel);
+    let config = SimConfig {
+        symbols: sim.symbols.clone(),
+        seed: sim.seed,
+        trades: has(Channel::Trades),
+        quotes: has(Channel::Quotes),
+        depth: has(Channel::Depth),
+        burst_every_frames: sim.burst_every_frames,
+        burst_trades: sim.burst_trades,
+    };
+    let rate = match sim.rate {
+        feedd_config::Rate::Max => pace::Rate::Max,
+        feedd_config::Rate::PerSecond(rate) => NonZeroU64::new(rate).map_or(pace::Rate::Max, pace::Rate::PerSecond),
+    };
+    let source = SimSource::new(parts, &config, rate, sim.start_time)?;
+    Ok(BuiltSource { source: Box::new(source), progress: None })
+}
+
+fn validation(config: &Validation) -> validate::ValidationConfig {
+    validate::ValidationConfig {
+        enabled: config.enabled,
+        price_jump_bp: config.price_jump.bp(),
+        price_jump_action: match config.price_jump_action {
+            JumpAction::Flag => validate::JumpAction::Flag,
+            JumpAction::Reject => validate::JumpAction::Reject,
+        },
+        price_jump_confirm_trades: config.price_jump_confirm_trades,
+        future_ns_max: nanos(config.future_max),
+        past_ns_max: nanos(config.past_max),
+    }
+}
+
+/// Nanoseconds of a duration; the longest number for more than 584 years.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

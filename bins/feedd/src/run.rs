@@ -1,0 +1,143 @@
+//! `feedd run` and `feedd check`.
+
+use crate::cli::{ConfigArgs, RunArgs};
+use crate::operator::{Operator, live_line};
+use crate::{EXIT_TROUBLE, EXIT_USAGE, logging};
+use anyhow::{Context, Result};
+use feedd_config::{Loaded, Machine, SinkKind};
+use feedd_core::affinity::usable_cores;
+use feedd_run::{Run, RunEnd};
+use feedd_telemetry::{final_report, started_line};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How soon a signal or a bound is noticed.
+const POLL: Duration = Duration::from_millis(20);
+/// Exit code of a second signal: the run was given up at once.
+const EXIT_GIVEN_UP: i32 = 130;
+
+/// Checks a configuration.
+pub(crate) fn check(args: &ConfigArgs) -> ExitCode {
+    let (cores, venues) = machine();
+    let machine = Machine { cores: &cores, venues: &venues };
+    let environment = feedd_config::environment().into_iter();
+    let report = feedd_config::check(args.file().as_deref(), environment, &args.overrides(), &machine);
+    if report.ok {
+        println!("{}", report.text);
+        ExitCode::SUCCESS
+    } else {
+        eprintln!("{}", report.text);
+        ExitCode::from(EXIT_USAGE)
+    }
+}
+
+/// Records until the sources end, a bound is reached or a signal comes.
+pub(crate) fn run(args: &RunArgs) -> ExitCode {
+    let (cores, venues) = machine();
+    let machine = Machine { cores: &cores, venues: &venues };
+    let environment = feedd_config::environment().into_iter();
+    let loaded = match feedd_config::load(args.config.file().as_deref(), environment, &args.config.overrides(), &machine) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match record(&loaded, args) {
+        Ok(end) if end.troubles.is_empty() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(EXIT_TROUBLE),
+        Err(error) => {
+            eprintln!("feedd: {error:#}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// Cores and venues, as the configuration is checked against them.
+fn machine() -> (Vec<usize>, Vec<&'static str>) {
+    (usable_cores(), feedd_venues::table::names().collect())
+}
+
+fn record(loaded: &Loaded, args: &RunArgs) -> Result<RunEnd> {
+    let live = live_line();
+    logging::start(&loaded.config.log, &live)?;
+    let config = &loaded.config;
+    let signalled = signals()?;
+    tracing::info!("{}", started_line(config.ring.capacity as u64));
+    let run = feedd_run::start(config, args.events)?;
+    tracing::info!(
+        "recording {} source(s) to {} below {}{}",
+        config.sources.len(),
+        run.watched().sink,
+        run.data_dir().display(),
+        if run.watched().simulated { "; SIMULATED data" } else { "" }
+    );
+    let operator =
+        Operator::start(run.watched().clone(), run.progress().to_vec(), live, config.health.clone(), run.stop().clone())
+            .context("starting the telemetry thread")?;
+    supervise(&run, &signalled, args.bound_time, config.stop.deadline);
+    let (watched, data_dir) = (run.watched().clone(), run.data_dir().to_owned());
+    let end = run.join();
+    operator.end();
+    eprintln!("{}", final_report(&watched));
+    for trouble in &end.troubles {
+        eprintln!("feedd: {trouble}");
+    }
+    if config.sink.kind == SinkKind::Parquet {
+        print_how_to_look(&config.parquet.dir);
+    }
+    print_kept_aside(&data_dir);
+    Ok(end)
+}
+
+/// Set by the first SIGINT or SIGTERM; a second one ends the process at once.
+fn signals() -> Result<Arc<AtomicBool>> {
+    let signalled = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the second signal finds the flag set by the first.
+        signal_hook::flag::register_conditional_shutdown(signal, EXIT_GIVEN_UP, signalled.clone())
+            .and_then(|_| signal_hook::flag::register(signal, signalled.clone()))
+            .context("installing the signal handlers")?;
+    }
+    Ok(signalled)
+}
+
+/// Waits until everything is stored, asks to stop when a signal or a bound says so, and gives up at the deadline.
+fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadline: Duration) {
+    let start = Instant::now();
+    let mut stopping: Option<Instant> = None;
+    while !run.is_over() {
+        let due = signalled.load(Ordering::Relaxed) || bound.is_some_and(|bound| start.elapsed() >= bound);
+        if due && stopping.is_none() {
+            tracing::info!("stopping: sources end, rings drain, the sink is flushed (at most {deadline:?})");
+            run.stop().request();
+            stopping = Some(Instant::now());
+        }
+        if stopping.is_some_and(|since| since.elapsed() >= deadline) {
+            run.stop().abort();
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn print_how_to_look(dir: &Path) {
+    let files = format!("{}/trades/**/*.parquet", dir.display());
+    eprintln!("\nLook at it with any of:");
+    eprintln!("  duckdb -c \"SELECT symbol, count(*) AS trades, min(price), max(price) FROM '{files}' GROUP BY symbol\"");
+    eprintln!("  python3 -c \"import polars as pl; print(pl.scan_parquet('{files}').head(10).collect())\"");
+    eprintln!("More queries: docs/querying.md");
+}
+
+/// Says where rejected texts and refused events are, when there are any.
+fn print_kept_aside(data_dir: &Path) {
+    for name in [feedd_run::DEAD_LETTERS_FILE, feedd_run::QUARANTINE_FILE] {
+        let path = data_dir.join(name);
+        if path.exists() {
+            eprintln!("Kept aside, with reasons: {}", path.display());
+        }
+    }
+}

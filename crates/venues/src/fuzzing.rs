@@ -1,0 +1,63 @@
+//! What the fuzz targets run, and an ordinary test replays over the committed corpus: outside bytes never panic, and what
+//! is accepted keeps its promises.
+
+use crate::binance::BinanceDecoder;
+use crate::capture::CaptureReader;
+use crate::decoder::{Decoder, Outcome};
+use crate::message::{Message, Num};
+use feedd_model::Decimal;
+use std::path::Path;
+
+/// Decodes one frame, with and without a REST request before it.
+///
+/// # Panics
+/// When a promise is broken: a number's text that does not read back as its value, or an outcome that does not tell what
+/// was handed out.
+pub fn decode_frame(bytes: &[u8]) {
+    let mut decoder = BinanceDecoder::default();
+    for request in [None, Some("GET https://host/api/v3/depth?symbol=BTCUSDT")] {
+        if let Some(request) = request {
+            decoder.request("rest", request);
+        }
+        let mut handed_out = 0;
+        let outcome = decoder.decode_bytes("rest", bytes, &mut |frame: &str, message: &Message<'_>| {
+            handed_out += 1;
+            assert!(!message.symbol().is_empty(), "a message has a symbol");
+            for_each_number(message, &mut |num| {
+                assert_eq!(Decimal::parse(num.text(frame).as_bytes()), Ok(num.value), "a number's text is its value");
+            });
+        });
+        let told = if let Outcome::Messages(count) = outcome { count } else { 0 };
+        assert_eq!(told, handed_out, "the outcome tells what was handed out");
+    }
+}
+
+/// Reads a plain capture and decodes its frames.
+///
+/// # Panics
+/// When the reader does not come to an end, or as [`decode_frame`].
+pub fn capture_reader(bytes: &[u8]) {
+    let mut reader = CaptureReader::from_bytes(Path::new("fuzz.jsonl"), bytes.to_vec());
+    let mut calls = 0;
+    loop {
+        calls += 1;
+        assert!(calls <= bytes.len() + 2, "every call takes a line or ends");
+        match reader.next_line() {
+            Ok(Some(line)) => decode_frame(line.frame.as_bytes()),
+            Ok(None) => break,
+            Err(error) => assert!(error.is_line(), "memory can be read to its end: {error}"),
+        }
+    }
+}
+
+fn for_each_number(message: &Message<'_>, visit: &mut dyn FnMut(Num)) {
+    match message {
+        Message::Trade(trade) => [trade.price, trade.size].into_iter().for_each(visit),
+        Message::Quote(quote) => {
+            [quote.bid, quote.bid_size, quote.ask, quote.ask_size].into_iter().flatten().for_each(visit);
+        }
+        Message::Book(book) => {
+            book.bids.iter().chain(book.asks).flat_map(|level| [level.price, level.size]).for_each(visit);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Recordings as a source: the frames of capture files in order, at any speed, with the receive times they were
+//! recorded with.
+
+use super::{SourceParts, publish_status, sleep_until};
+use crate::capture::{CaptureError, CaptureReader, Direction, LineFault, expand, venue_of};
+use crate::decoder::{Decoder, Reject, RejectReason};
+use crate::intake::Intake;
+use crate::pace::{RecordingPacer, Speed};
+use crate::table::{decoder_for, names};
+use feedd_core::counters::Counter;
+use feedd_core::outlet::Ended;
+use feedd_core::{Outlet, Source, SourceError};
+use feedd_model::{StatusCode, UnixNanos};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is replayed, and how.
+#[derive(Clone, Debug)]
+pub struct CaptureConfig {
+    /// Files and folders, in the order given; the files of a folder in the order of their names.
+    pub paths: Vec<PathBuf>,
+    /// Venue of all files; otherwise each file's folder names it.
+    pub venue: Option<String>,
+    /// Pace.
+    pub speed: Speed,
+}
+
+/// Progress through all files, in bytes as stored. Written by the source's thread.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes read.
+    pub bytes: Counter,
+    /// Bytes in all files.
+    pub total: Counter,
+}
+
+/// Recordings, one file after the other; each file is a session of its own.
+pub struct CaptureSource {
+    parts: SourceParts,
+    files: Vec<Session>,
+    speed: Speed,
+    progress: Arc<Progress>,
+}
+
+struct Session {
+    path: PathBuf,
+    venue: String,
+    bytes: u64,
+}
+
+/// Lines between two looks at the progress.
+const LINES_PER_LOOK: u64 = 256;
+
+impl CaptureSource {
+    /// Finds the files and their venues.
+    ///
+    /// # Errors
+    /// [`SourceError::Input`] when a path cannot be read, a folder holds no capture, or a venue is unknown.
+    pub fn new(parts: SourceParts, config: &CaptureConfig) -> Result<Self, SourceError> {
+        let mut files = Vec::new();
+        for path in &config.paths {
+            for file in expand(path).map_err(input)? {
+                files.push(session(file, config.venue.as_deref())?);
+            }
+        }
+        let progress = Arc::new(Progress::default());
+        progress.total.set(files.iter().map(|f| f.bytes).sum());
+        Ok(Self { parts, files, speed: config.speed, progress })
+    }
+
+    /// To show how far it is.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// Delivers one file. `Some` when the source shall end.
+    fn deliver(
+        &self,
+        file: &Session,
+        before: u64,
+        pacer: &mut RecordingPacer,
+        outlet: &mut Outlet,
+    ) -> Result<Option<Ended>, SourceError> {
+        let counters = outlet.counters().clone();
+        let mut intake = Intake::new(self.parts.intake(&file.venue, decoder(&file.venue)?), outlet);
+        let mut reader = CaptureReader::open(&file.path).map_err(input)?;
+        let (mut lines, mut last_recv) = (0u64, None);
+        loop {
+            lines += 1;
+            if lines.is_multiple_of(LINES_PER_LOOK) {
+                self.progress.bytes.set(before + reader.progress().0);
+            }
+            match reader.next_line() {
+                Ok(None) => break,
+                Ok(Some(line)) => {
+                    let recv_ts = line.recv_ns.map(UnixNanos);
+                    last_recv = recv_ts.or(last_recv);
+                    if self.speed != Speed::Max {
+                        let due = pacer.due_at(recv_ts);
+                        if due > outlet.clock().mono() {
+                            if let Err(ended) = intake.publish(outlet) {
+                                return Ok(Some(ended));
+                            }
+                            if !sleep_until(due, outlet) {
+                                return Ok(Some(Ended::Stopped));
+                            }
+                        }
+                    }
+                    match line.dir {
+                        Direction::In => intake.frame(line.conn, line.frame, recv_ts, &counters)?,
+                        Direction::Out => intake.request(line.conn, line.frame),
+                        Direction::Control => {}
+                    }
+                }
+                Err(CaptureError::Line { line, fault, raw, .. }) => {
+                    let place = format!("{}:{line}", file.path.display());
+                    intake.bad_input(reject_of(fault), &place, &raw, &counters);
+                }
+                Err(error) => {
+                    // Everything before the damage has been taken.
+                    let _ = intake.publish(outlet);
+                    return Err(input(error));
+                }
+            }
+            if intake.is_due()
+                && let Err(ended) = intake.publish(outlet)
+            {
+                return Ok(Some(ended));
+            }
+        }
+        let ended = intake.publish(outlet).err();
+        Ok(ended.or_else(|| publish_status(outlet, StatusCode::Ended, last_recv).err()))
+    }
+}
+
+impl Source for CaptureSource {
+    fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    fn run(&mut self, outlet: &mut Outlet) -> Result<(), SourceError> {
+        let mut before = 0;
+        let mut failed = None;
+        for file in &self.files {
+            // Each file is a recording of its own: the time between two files is not waited for.
+            let mut pacer = RecordingPacer::new(self.speed, outlet.clock().mono());
+            match self.deliver(file, before, &mut pacer, outlet) {
+                Ok(None) => {}
+                Ok(Some(_)) => return failed.map_or(Ok(()), Err),
+                // One damaged file does not keep the others from being read.
+                Err(error) => {
+                    tracing::error!(source = self.name(), error = &error as &dyn std::error::Error, "recording not read to its end");
+                    failed = Some(error);
+                }
+            }
+            before += file.bytes;
+            self.progress.bytes.set(before);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+fn session(path: PathBuf, venue: Option<&str>) -> Result<Session, SourceError> {
+    let bytes = std::fs::metadata(&path).map_or(0, |m| m.len());
+    let venue = match venue.map(str::to_owned).or_else(|| venue_of(&path)) {
+        Some(venue) if decoder_for(&venue).is_some() => venue,
+        named => return Err(unknown_venue(&path, named)),
+    };
+    Ok(Session { path, venue, bytes })
+}
+
+fn decoder(venue: &str) -> Result<Box<dyn Decoder>, SourceError> {
+    decoder_for(venue)
+        .ok_or_else(|| SourceError::Recorder { what: format!("no decoder for venue {venue}"), source: None })
+}
+
+fn unknown_venue(path: &Path, named: Option<String>) -> SourceError {
+    let named = named.unwrap_or_default();
+    let known = names().collect::<Vec<_>>().join(", ");
+    let what = format!(
+        "{}: the folder's name {named:?} is no venue; give the venue (one of {known}) beside the path",
+        path.display()
+    );
+    SourceError::Input { what, source: None }
+}
+
+fn input(error: CaptureError) -> SourceError {
+    let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+    SourceError::Input { what: format!("{error}{cause}"), source: None }
+}
+
+/// The counter of a bad line.
+fn reject_of(fault: LineFault) -> Reject {
+    match fault {
+        LineFault::NotJson => Reject::new(RejectReason::NotJson, "capture line"),
+        LineFault::NotUtf8 => Reject::new(RejectReason::NotUtf8, "capture line"),
+        LineFault::TooLarge => Reject::new(RejectReason::TooLarge, "capture line"),
+        LineFault::MissingField(field) => Reject::new(RejectReason::MissingField, field),
+        LineFault::BadField(field) => Reject::new(RejectReason::BadField, field),
+        LineFault::Incomplete => Reject::new(RejectReason::NotJson, "incomplete capture line"),
+    }
+}
