@@ -1,0 +1,85 @@
+//! From instrument id to venue and symbol by index: no text is hashed per event.
+
+use arrow_array::StringArray;
+use feedd_core::Instruments;
+use feedd_model::InstrumentId;
+
+/// Folder name of events that concern a whole connection.
+pub(crate) const NO_VENUE: &str = "_";
+
+/// Place of a venue in [`Venues`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct VenueIndex(pub(crate) u16);
+
+/// What the sink has seen of the dictionary.
+pub(crate) struct Venues {
+    instruments: Instruments,
+    /// By instrument id; place 0 is [`InstrumentId::NONE`].
+    places: Vec<(VenueIndex, Option<i32>)>,
+    venues: Vec<Venue>,
+}
+
+struct Venue {
+    name: String,
+    symbols: Vec<String>,
+    array: StringArray,
+}
+
+impl Venues {
+    pub(crate) fn new(instruments: Instruments) -> Self {
+        let mut venues = Self { instruments, places: Vec::new(), venues: Vec::new() };
+        let none = venues.index_of(NO_VENUE);
+        venues.places.push((none, None));
+        venues
+    }
+
+    /// Whether the instrument is known; looks into the dictionary when it grew.
+    pub(crate) fn knows(&mut self, id: InstrumentId) -> bool {
+        if (id.0 as usize) < self.places.len() {
+            return true;
+        }
+        self.learn();
+        (id.0 as usize) < self.places.len()
+    }
+
+    /// Venue and symbol key of an instrument that [`Venues::knows`].
+    pub(crate) fn place(&self, id: InstrumentId) -> (VenueIndex, Option<i32>) {
+        self.places[id.0 as usize]
+    }
+
+    pub(crate) fn name(&self, venue: VenueIndex) -> &str {
+        &self.venues[usize::from(venue.0)].name
+    }
+
+    /// The venue's symbols, in the order of their keys.
+    pub(crate) fn symbols(&self, venue: VenueIndex) -> &StringArray {
+        &self.venues[usize::from(venue.0)].array
+    }
+
+    /// The venue of that name, new or known.
+    pub(crate) fn index_of(&mut self, name: &str) -> VenueIndex {
+        let at = self.venues.iter().position(|venue| venue.name == name).unwrap_or_else(|| {
+            let array = StringArray::from(Vec::<String>::new());
+            self.venues.push(Venue { name: name.to_owned(), symbols: Vec::new(), array });
+            self.venues.len() - 1
+        });
+        VenueIndex(u16::try_from(at).expect("venues are named in the configuration, far below 65,536"))
+    }
+
+    fn learn(&mut self) {
+        while let Some(next) =
+            u32::try_from(self.places.len()).ok().and_then(|id| self.instruments.get(InstrumentId(id)))
+        {
+            let index = self.index_of(&next.venue);
+            let venue = &mut self.venues[usize::from(index.0)];
+            let key = i32::try_from(venue.symbols.len()).expect("symbols of a venue stay below 2^31");
+            venue.symbols.push(next.symbol.to_string());
+            self.places.push((index, Some(key)));
+        }
+        for venue in &mut self.venues {
+            if venue.symbols.len() != arrow_array::Array::len(&venue.array) {
+                venue.array = StringArray::from(venue.symbols.clone());
+            }
+        }
+    }
+}
