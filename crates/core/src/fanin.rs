@@ -110,7 +110,7 @@ impl FanIn {
                 }
                 break;
             }
-            waiter.worked();
+            waiter.worked(moved);
             if moved < BUSY_EVENTS_MIN {
                 crate::wait::pace();
             }
