@@ -39,12 +39,19 @@ def record(name):
     given = os.environ.get(f"FEEDD_RECORDED_{name}")
     if given:
         return datasets_in(pathlib.Path(given))
+    return run(name)[0]
+
+
+def run(name, *arguments):
+    """Records a capture; returns the folder that holds the datasets, and the final accounting line."""
     binary = os.environ.get("FEEDD_BIN", WORKSPACE / "target/release/feedd")
     capture = SHARED / "captures" / f"{CAPTURES[name]}.jsonl.zst"
     folder = tempfile.mkdtemp(prefix="feedd-")
-    command = [str(binary), "run", "--source", f"capture:{capture}", "--data-dir", folder]
-    subprocess.run(command, check=True, timeout=300)
-    return datasets_in(pathlib.Path(folder))
+    command = [str(binary), "run", "--source", f"capture:{capture}", "--data-dir", folder, *arguments]
+    done = subprocess.run(command, timeout=300, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    account = next(line for line in done.stderr.splitlines() if line.startswith("Final accounting"))
+    return datasets_in(pathlib.Path(folder)), account
 
 
 def datasets_in(folder):
