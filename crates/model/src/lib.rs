@@ -13,14 +13,16 @@
 mod decimal;
 mod event;
 mod ids;
+mod kinds;
 mod sum;
 mod time;
 
 pub use decimal::{Decimal, DecimalError, SCALE_MAX};
-pub use event::{
-    Book, BookAction, Event, EventBody, EventHead, EventKind, Flags, Gap, GapReason, Level, Quote, Side, Status,
-    StatusCode, Trade, TradeId,
-};
+pub use event::Event;
 pub use ids::{Epoch, InstrumentId, Seq, SourceId, StreamId, VenueSeq};
+pub use kinds::{
+    Book, BookAction, EventBody, EventHead, EventKind, Flags, Gap, GapReason, Level, Quote, Side, Status, StatusCode,
+    Trade, TradeId,
+};
 pub use sum::{Sum, SumOverflow};
 pub use time::{MonoNanos, UnixNanos};
