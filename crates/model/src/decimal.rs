@@ -2,6 +2,7 @@
 //!
 //! Hot path: [`Decimal::parse`] neither allocates nor touches a float.
 
+use crate::digits::digits_value;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -13,6 +14,17 @@ const POW10: [i128; 39] = {
     let mut table = [1i128; 39];
     let mut i = 1;
     while i < 39 {
+        table[i] = table[i - 1] * 10;
+        i += 1;
+    }
+    table
+};
+
+/// Powers of ten that the decimals of 18 digits need.
+const POW10_I64: [i64; 19] = {
+    let mut table = [1i64; 19];
+    let mut i = 1;
+    while i < 19 {
         table[i] = table[i - 1] * 10;
         i += 1;
     }
@@ -95,33 +107,23 @@ impl Decimal {
     /// # Errors
     /// [`DecimalError`] when the text is empty, is no number, or does not fit exactly.
     pub fn parse(text: &[u8]) -> Result<Self, DecimalError> {
-        // Up to 18 digits cannot overflow, so the common text needs one pass and no check per digit.
-        if text.len() > 19 {
-            return Self::parse_any(text);
+        Self::parse_plain(text).map_or_else(|| Self::parse_any(text), Ok)
+    }
+
+    /// Up to 18 digits with at most one point: nearly all that venues send. 18 digits cannot overflow.
+    #[inline]
+    fn parse_plain(text: &[u8]) -> Option<Self> {
+        let Some(point) = text.iter().position(|&byte| byte == b'.') else {
+            let mantissa = if (1..=18).contains(&text.len()) { digits_value(text)? } else { return None };
+            return Some(Self { mantissa, scale: 0 });
+        };
+        if !(2..=19).contains(&text.len()) {
+            return None;
         }
-        let mut mantissa: i64 = 0;
-        let mut point: Option<usize> = None;
-        for (i, &byte) in text.iter().enumerate() {
-            let digit = byte.wrapping_sub(b'0');
-            if digit < 10 {
-                if i == 18 && point.is_none() {
-                    return Self::parse_any(text);
-                }
-                mantissa = mantissa * 10 + i64::from(digit);
-            } else if byte == b'.' && point.is_none() {
-                point = Some(i);
-            } else {
-                return Self::parse_any(text);
-            }
-        }
-        match point {
-            None if text.is_empty() => Err(DecimalError::Empty),
-            None => Ok(Self { mantissa, scale: 0 }),
-            Some(_) if text.len() == 1 => Err(DecimalError::NotANumber),
-            // At most 18 digits follow, so the scale is at most 18.
-            #[allow(clippy::cast_possible_truncation, reason = "the text has at most 19 bytes")]
-            Some(at) => Ok(Self { mantissa, scale: (text.len() - at - 1) as u8 }),
-        }
+        let (int, frac) = (&text[..point], &text[point + 1..]);
+        let scale = u8::try_from(frac.len()).ok()?;
+        let mantissa = digits_value(int)? * POW10_I64[usize::from(scale)] + digits_value(frac)?;
+        Some(Self { mantissa, scale })
     }
 
     /// The general form of [`Decimal::parse`]: signs, exponents, any length.

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod decimal;
+mod digits;
 mod event;
 mod ids;
 mod kinds;
@@ -18,6 +19,7 @@ mod sum;
 mod time;
 
 pub use decimal::{Decimal, DecimalError, SCALE_MAX};
+pub use digits::digits_value;
 pub use event::Event;
 pub use ids::{Epoch, InstrumentId, Seq, SourceId, StreamId, VenueSeq};
 pub use kinds::{

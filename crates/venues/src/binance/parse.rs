@@ -146,37 +146,11 @@ fn integer(frame: &str, token: Token, field: &'static str) -> Result<i64, Reject
     // Up to 18 digits cannot overflow, and ids and times have no more.
     if !text.is_empty()
         && text.len() <= 18
-        && let Some(value) = plain_digits(text)
+        && let Some(value) = feedd_model::digits_value(text)
     {
         return Ok(value);
     }
     any_integer(text, field)
-}
-
-/// At most 18 digits; `None` when another character is among them.
-#[inline]
-fn plain_digits(mut text: &[u8]) -> Option<i64> {
-    let mut value = 0;
-    while let Some((eight, rest)) = text.split_first_chunk() {
-        value = value * 100_000_000 + eight_digits(u64::from_le_bytes(*eight))?;
-        text = rest;
-    }
-    text.iter().try_fold(value, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
-}
-
-/// The value of eight ASCII digits at once, the first one lowest in `word`: neighbours are joined to pairs, pairs to
-/// fours, fours to eight, because one by one each digit would wait for the product before it.
-#[inline]
-const fn eight_digits(word: u64) -> Option<i64> {
-    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
-    const ZEROS: u64 = 0x3030_3030_3030_3030;
-    if word & HIGH != ZEROS || word.wrapping_add(0x0606_0606_0606_0606) & HIGH != ZEROS {
-        return None;
-    }
-    let digits = word - ZEROS;
-    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    Some((fours * 10_000 + (fours >> 32)).cast_signed() & 0xffff_ffff)
 }
 
 /// The general form of [`integer`]: signs, any length.
