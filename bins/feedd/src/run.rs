@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How soon a signal or a bound is noticed.
 const POLL: Duration = Duration::from_millis(20);
+/// How long after the stop deadline the sink may take to come back from its last calls (writing what it was given,
+/// closing its files). A disk or server that hangs must not keep the process from ending.
+const SINK_RETURN: Duration = Duration::from_secs(5);
 /// Exit code of a second signal: the run was given up at once.
 const EXIT_GIVEN_UP: i32 = 130;
 
@@ -79,9 +82,9 @@ fn record(loaded: &Loaded, args: &RunArgs) -> Result<RunEnd> {
     let operator =
         Operator::start(run.watched().clone(), run.progress().to_vec(), live, config.health.clone(), run.stop().clone())
             .context("starting the telemetry thread")?;
-    supervise(&run, &signalled, args.bound_time, config.stop.deadline);
+    let over = supervise(&run, &signalled, args.bound_time, config.stop.deadline);
     let (watched, data_dir) = (run.watched().clone(), run.data_dir().to_owned());
-    let end = run.join();
+    let end = if over { run.join() } else { run.abandon() };
     operator.end();
     eprintln!("{}", final_report(&watched));
     for trouble in &end.troubles {
@@ -106,8 +109,9 @@ fn signals() -> Result<Arc<AtomicBool>> {
     Ok(signalled)
 }
 
-/// Waits until everything is stored, asks to stop when a signal or a bound says so, and gives up at the deadline.
-fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadline: Duration) {
+/// Waits until everything is stored, asks to stop when a signal or a bound says so, and gives up at the deadline. False
+/// when the sink did not even come back from its call then.
+fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadline: Duration) -> bool {
     let start = Instant::now();
     let mut stopping: Option<Instant> = None;
     while !run.is_over() {
@@ -120,8 +124,12 @@ fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadlin
         if stopping.is_some_and(|since| since.elapsed() >= deadline) {
             run.stop().abort();
         }
+        if stopping.is_some_and(|since| since.elapsed() >= deadline + SINK_RETURN) {
+            return false;
+        }
         std::thread::sleep(POLL);
     }
+    true
 }
 
 fn print_how_to_look(dir: &Path) {

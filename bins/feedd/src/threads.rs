@@ -1,5 +1,6 @@
 //! A running recorder: what can be watched, how it is stopped, how it ended.
 
+use feedd_core::accounting::Account;
 use feedd_core::data_dir::DataDir;
 use feedd_core::dead_letters::DeadLetterWriter;
 use feedd_core::{SourceError, Stop};
@@ -66,21 +67,27 @@ impl Run {
         self.lane.is_finished()
     }
 
+    /// The end of a run whose sink does not come back: its threads are left behind, the process is to end now.
+    #[must_use]
+    pub fn abandon(self) -> RunEnd {
+        let pending = not_stored(&self.watched.account());
+        let what = format!("the sink did not come back after the stop deadline; up to {pending} events are missing");
+        RunEnd { troubles: vec![what] }
+    }
+
     /// Waits for every thread. To be called when [`Run::is_over`].
     #[must_use]
     pub fn join(self) -> RunEnd {
         let mut troubles = Vec::new();
-        // A lane that ended first leaves nobody to wait for.
         match self.lane.join() {
             Ok(LaneEnd::Drained) => {}
             Ok(LaneEnd::Deadline) => troubles.push("the stop deadline passed before everything was stored".to_owned()),
             Ok(LaneEnd::Fatal(error)) => troubles.push(format!("storage stopped: {}", chain(&error))),
             Err(_) => troubles.push("the storage thread panicked".to_owned()),
         }
-        if !troubles.is_empty() {
-            self.stop.request();
-            self.stop.abort();
-        }
+        // Nobody takes events any more: whoever still produces or waits (after a panic of the batching thread, or a sink
+        // that cannot go on) shall end.
+        self.stop.abort();
         for source in self.sources {
             match source.thread.join() {
                 Ok(Ok(())) => {}
@@ -95,11 +102,20 @@ impl Run {
             writer.join();
         }
         let account = self.watched.account();
+        let lost = not_stored(&account) + self.watched.cut_off();
+        if lost > 0 && troubles.is_empty() {
+            troubles.push(format!("the stop deadline passed before everything was stored: {lost} events are missing"));
+        }
         if account.unaccounted() > 0 {
             troubles.push(format!("{} events or frames are unaccounted for", account.unaccounted()));
         }
         RunEnd { troubles }
     }
+}
+
+/// Events that were decoded and reached neither the sink nor quarantine.
+fn not_stored(account: &Account) -> u64 {
+    account.sources.in_ring + account.sink.in_lane + account.sink.in_sink
 }
 
 /// An error with its causes, in one line.

@@ -3,19 +3,19 @@
 
 use crate::registry;
 use crate::threads::{Run, SourceThread};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use crossbeam_utils::CachePadded;
 use feedd_config::{Config, Core, FullPolicy as ConfigFull, SourceKind, Wait};
 use feedd_core::affinity::{CoreChoice, Placement, pin, plan, usable_cores};
 use feedd_core::counters::{BatchingCounters, SourceCounters, StorageCounters};
-use feedd_core::data_dir::DataDir;
+use feedd_core::data_dir::{DataDir, STATE_DIR};
 use feedd_core::dead_letters::{DeadLetterWriter, DeadLetters};
 use feedd_core::fanin::{FanIn, FanInParts, Input};
 use feedd_core::link::{LinkReceiver, LinkWatch, link};
 use feedd_core::outlet::{Budget, FullPolicy, Outlet, OutletParts};
 use feedd_core::wait::WaitStrategy;
 use feedd_core::wake::Wake;
-use feedd_core::{Block, BlockPool, Clock, Instruments, Sink, SourceId, Stop, SystemClock};
+use feedd_core::{Block, BlockPool, Clock, Instruments, Seq, Sink, SourceId, Stop, SystemClock};
 use feedd_delivery::{BatchLimits, LaneEnd, LaneParts, Quarantine, Retry, StorageLane, pool_blocks};
 use feedd_telemetry::{Watched, WatchedSource};
 use feedd_venues::intake::{FRAME_REASONS, TRADE_REASONS};
@@ -49,7 +49,18 @@ pub fn start(config: &Config, events_max: Option<u64>) -> Result<Run> {
     let instruments = Instruments::open(&data_dir.instruments_path())?;
     let mut sink = registry::sink(config, &instruments)?;
     let sink_name = sink.name();
-    sink.recover(data_dir.stream(), data_dir.epoch()).with_context(|| format!("recovering sink {sink_name}"))?;
+    let stored = sink
+        .recover(data_dir.stream(), data_dir.epoch())
+        .with_context(|| format!("recovering sink {sink_name}"))?;
+    // It would take the first events of this run for known ones and skip them.
+    ensure!(
+        stored == Seq(0),
+        "sink {sink_name} already holds events of stream {} epoch {}, which starts only now: the state in {} is older than \
+         the stored data, or belongs to another recorder; restore it from a copy, or use a new data.dir and an empty store",
+        data_dir.stream(),
+        data_dir.epoch(),
+        data_dir.path().join(STATE_DIR).display()
+    );
     let (dead_letters, letter_writer) = dead_letters(config, &data_dir)?;
     let wait = wait_strategy(config.batching.wait);
     let shared = Shared {
@@ -82,9 +93,12 @@ pub fn start(config: &Config, events_max: Option<u64>) -> Result<Run> {
         tracing::info!(thread = placement.thread, "{core}");
     }
     let lane = spawn_lane(config, &shared, &data_dir, sink, blocks, storage)?;
-    let batching = spawn(BATCHING, &shared.cores, move || fan_in.run())?;
+    let core = |index: usize| shared.cores.get(index).and_then(|placement| placement.core);
+    let batching = spawn(BATCHING, core(0), move || fan_in.run())?;
     let progress = sources.iter().filter_map(|s| s.progress.clone()).collect();
-    let sources = sources.into_iter().map(|source| source.spawn(&shared.cores)).collect::<Result<_>>()?;
+    let sources = sources.into_iter().zip(1..).map(|(source, index)| source.spawn(core(index)));
+    // Those that run already end with the one that could not be started.
+    let sources = sources.collect::<Result<_>>().inspect_err(|_| shared.stop.abort())?;
     Ok(Run { data_dir, stop: shared.stop, watched, progress, sources, batching, lane, letter_writer })
 }
 
@@ -113,7 +127,7 @@ const fn wait_strategy(wait: Wait) -> WaitStrategy {
     }
 }
 
-/// Which thread runs where. Asked before any thread is pinned.
+/// Which thread runs where: the batching thread, then each source. Asked before any thread is pinned.
 fn placements(config: &Config) -> Vec<Placement> {
     let choice = |core: Core| match core {
         Core::Auto => CoreChoice::Auto,
@@ -134,10 +148,10 @@ struct ReadySource {
 }
 
 impl ReadySource {
-    fn spawn(self, cores: &[Placement]) -> Result<SourceThread> {
+    fn spawn(self, core: Option<usize>) -> Result<SourceThread> {
         let Self { mut source, mut outlet, .. } = self;
         let name = source.name().to_owned();
-        let thread = spawn(&name, cores, move || source.run(&mut outlet))?;
+        let thread = spawn(&name, core, move || source.run(&mut outlet))?;
         Ok(SourceThread { name, thread })
     }
 }
@@ -220,19 +234,19 @@ fn spawn_lane(
     };
     // The epoch differs at every start: recorders that start together do not retry together.
     let lane = StorageLane::new(parts, u64::from(std::process::id()) << 32 | u64::from(data_dir.epoch().0));
-    spawn("storage", &shared.cores, move || lane.run())
+    spawn("storage", None, move || lane.run())
 }
 
 /// Starts a named thread on its core, if it has one.
 fn spawn<T: Send + 'static>(
     name: &str,
-    cores: &[Placement],
+    core: Option<usize>,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>> {
-    let core = cores.iter().find(|placement| placement.thread == name).and_then(|placement| placement.core);
     let thread = name.to_owned();
     std::thread::Builder::new()
-        .name(name.to_owned())
+        // A source's name comes from the configuration; the system takes no NUL.
+        .name(name.replace('\0', " "))
         .spawn(move || {
             if let Some(core) = core
                 && !pin(core)

@@ -115,7 +115,7 @@ impl Account {
         batching: &BatchingCounters,
         storage: &StorageCounters,
     ) -> Self {
-        let quarantined = storage.quarantined.get();
+        let (quarantined, ahead) = (storage.quarantined.get(), storage.quarantined_ahead.get());
         let stored_seq = storage.stored_seq.get();
         let received = storage.received_seq.get();
         let accepted = batching.accepted.get();
@@ -124,10 +124,10 @@ impl Account {
             totals.add(&SourceTotals::read(source));
         }
         let sink = SinkTotals {
-            stored: stored_seq.saturating_sub(quarantined),
+            stored: (stored_seq + ahead).saturating_sub(quarantined),
             quarantined,
             in_lane: accepted.saturating_sub(received),
-            in_sink: received.saturating_sub(stored_seq),
+            in_sink: received.saturating_sub(stored_seq + ahead),
         };
         Self { sources: totals, sink, accepted }
     }
@@ -202,6 +202,12 @@ mod tests {
         let account = Account::read([&source].into_iter(), &batching, &storage);
         assert_eq!(account.unaccounted(), 0, "{account}");
         assert_eq!(account.sink, SinkTotals { stored: 9, quarantined: 1, in_lane: 3, in_sink: 2 });
+        // Refused before anything was stored: a sink that stores files keeps its position at 0 for minutes.
+        storage.stored_seq.set(0);
+        storage.quarantined_ahead.set(1);
+        let account = Account::read([&source].into_iter(), &batching, &storage);
+        assert_eq!(account.unaccounted(), 0, "{account}");
+        assert_eq!(account.sink, SinkTotals { stored: 0, quarantined: 1, in_lane: 3, in_sink: 11 });
         source.events_decoded.set(21);
         source.frames.set(12);
         assert_eq!(Account::read([&source].into_iter(), &batching, &storage).unaccounted(), 3);

@@ -64,9 +64,10 @@ mod tests {
 
     #[test]
     fn auto_pins_only_where_cores_suffice() {
+        type Case = (&'static str, Vec<usize>, Vec<Option<usize>>);
         let thread = |name: &str, choice| (name.to_owned(), choice);
         let two = [thread("batching", CoreChoice::Auto), thread("sim", CoreChoice::Auto)];
-        let cases: [(&str, Vec<usize>, Vec<Option<usize>>); 3] = [
+        let cases: [Case; 3] = [
             ("two cores, two threads: no core would be left", vec![0, 1], vec![None, None]),
             ("three cores", vec![0, 1, 2], vec![Some(2), Some(1)]),
             ("unknown cores", vec![], vec![None, None]),

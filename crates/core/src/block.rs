@@ -37,7 +37,8 @@ impl Block {
             first_seq: Seq(0),
             opened: MonoNanos(0),
             events: Vec::with_capacity(BLOCK_EVENTS_MAX),
-            runs: Vec::with_capacity(64),
+            // As many as there can be, so that it never grows; memory that is not touched costs nothing.
+            runs: Vec::with_capacity(BLOCK_EVENTS_MAX),
         }
     }
 

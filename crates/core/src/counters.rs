@@ -69,6 +69,12 @@ impl Reasons {
         self.counts[index.min(self.names.len().saturating_sub(1))].add(n);
     }
 
+    /// The count of the reason at `index`; 0 outside the set.
+    #[must_use]
+    pub fn get(&self, index: usize) -> u64 {
+        self.counts.get(index).map_or(0, Counter::get)
+    }
+
     /// All reasons together.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -137,8 +143,6 @@ pub struct SourceCounters {
     pub dead_letters_missed: Counter,
     /// Written by the batching thread: events taken from the ring, which is when they are accepted.
     pub events_accepted: Counter,
-    /// Written by the batching thread: events in the ring at its last look.
-    pub ring_depth: Counter,
     /// Written by the batching thread: highest fill since the last [`Counter::reset`].
     pub ring_peak: Counter,
     /// Written by the batching thread: highest fill ever.
@@ -172,7 +176,6 @@ impl SourceCounters {
             last_frame: Counter::default(),
             dead_letters_missed: Counter::default(),
             events_accepted: Counter::default(),
-            ring_depth: Counter::default(),
             ring_peak: Counter::default(),
             ring_peak_ever: Counter::default(),
         }
@@ -201,6 +204,8 @@ pub struct StorageCounters {
     pub stored_seq: Counter,
     /// Events refused by the sink and kept aside.
     pub quarantined: Counter,
+    /// Those of them that lie above `stored_seq`, now.
+    pub quarantined_ahead: Counter,
     /// Events written to the sink.
     pub events_written: Counter,
     /// Batches the sink took.

@@ -69,10 +69,16 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let state_dir = path.join(STATE_DIR);
         std::fs::create_dir_all(&state_dir).map_err(io(&state_dir, "creating the folder"))?;
+        // The names of new folders have to be durable, too: an epoch whose folder vanishes would be given again.
+        sync_folder(path)?;
+        sync_folder(parent_of(path))?;
         let lock = lock(path, &state_dir.join("lock"))?;
         let file = state_dir.join("stream.json");
         let mut state = read_state(&file)?.unwrap_or(State { format: FORMAT, stream: 1, epoch: 0 });
-        state.epoch += 1;
+        state.epoch = state.epoch.checked_add(1).ok_or_else(|| DataDirError::Damaged {
+            path: file.clone(),
+            reason: "no epoch is left".to_owned(),
+        })?;
         write_whole(&file, &serde_json::to_vec(&state).unwrap_or_default())?;
         Ok(Self { path: path.to_owned(), stream: StreamId(state.stream), epoch: Epoch(state.epoch), _lock: lock })
     }
@@ -155,7 +161,12 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
     let mut file = File::create(&tmp).map_err(io(&tmp, "creating"))?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(io(&tmp, "writing"))?;
     std::fs::rename(&tmp, path).map_err(io(path, "renaming"))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+    sync_folder(parent_of(path))
+}
+
+/// The folder a name stands in.
+pub(crate) fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes names that were created or renamed in a folder durable.

@@ -1,15 +1,19 @@
 //! Raw texts that were rejected, kept beside the data with the reason: nothing is thrown away unseen.
 //!
-//! A file in JSON lines, written by a thread of its own. The queue to it is bounded; what does not fit is counted, so
-//! that a storm of bad frames cannot stop the good ones.
+//! A file in JSON lines, written by a thread of its own. The queue to it is bounded, in letters and in bytes; what does
+//! not fit is counted, so that a storm of bad frames can neither stop the good ones nor fill the memory.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-/// Letters that wait to be written; each holds at most one frame (16 MiB by default).
+/// Letters that wait to be written.
 const QUEUE_LETTERS: usize = 256;
+/// Bytes that wait to be written; a single letter (16 MiB of frame by default) may be larger.
+const QUEUE_BYTES: usize = 64 << 20;
 
 /// One rejected text.
 #[derive(Debug, serde::Serialize)]
@@ -38,12 +42,18 @@ impl DeadLetter {
         let bytes_hex = (!exact).then(|| bytes.iter().map(|b| format!("{b:02x}")).collect());
         Self { source: source.to_owned(), reason, detail, recv_ns, text: text.into_owned(), bytes_hex }
     }
+
+    fn bytes(&self) -> usize {
+        self.text.len() + self.detail.len() + self.bytes_hex.as_ref().map_or(0, String::len)
+    }
 }
 
 /// Where sources send their letters. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     queue: Option<SyncSender<DeadLetter>>,
+    /// Bytes in the queue.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// The writing thread; joined to know that everything is on disk.
@@ -55,8 +65,8 @@ pub struct DeadLetterWriter {
 impl DeadLetters {
     /// Keeps nothing: every letter counts as missed.
     #[must_use]
-    pub const fn disabled() -> Self {
-        Self { queue: None }
+    pub fn disabled() -> Self {
+        Self { queue: None, waiting: Arc::default() }
     }
 
     /// Starts the writer. The file is made at the first letter and grows to at most `bytes_max` bytes.
@@ -66,19 +76,25 @@ impl DeadLetters {
     pub fn start(path: &Path, bytes_max: u64) -> std::io::Result<(Self, DeadLetterWriter)> {
         let (sender, receiver) = sync_channel(QUEUE_LETTERS);
         let path = path.to_owned();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let writer_waiting = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("dead-letters".into())
-            .spawn(move || write_letters(&path, bytes_max, &receiver))?;
-        Ok((Self { queue: Some(sender) }, DeadLetterWriter { thread }))
+            .spawn(move || write_letters(&path, bytes_max, &receiver, &writer_waiting))?;
+        Ok((Self { queue: Some(sender), waiting }, DeadLetterWriter { thread }))
     }
 
     /// Keeps a letter; false when it could not be taken, which the caller counts.
     #[must_use]
     pub fn keep(&self, letter: DeadLetter) -> bool {
-        match &self.queue {
-            None => false,
-            Some(queue) => !matches!(queue.try_send(letter), Err(TrySendError::Full(_) | TrySendError::Disconnected(_))),
+        let Some(queue) = &self.queue else { return false };
+        let bytes = letter.bytes();
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        if (before == 0 || before + bytes <= QUEUE_BYTES) && queue.try_send(letter).is_ok() {
+            return true;
         }
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        false
     }
 }
 
@@ -90,13 +106,14 @@ impl DeadLetterWriter {
     }
 }
 
-fn write_letters(path: &PathBuf, bytes_max: u64, letters: &Receiver<DeadLetter>) {
+fn write_letters(path: &PathBuf, bytes_max: u64, letters: &Receiver<DeadLetter>, waiting: &AtomicUsize) {
     let mut file: Option<std::fs::File> = None;
     let mut bytes = std::fs::metadata(path).map_or(0, |m| m.len());
     let mut refused = 0u64;
     for letter in letters {
         let mut line = serde_json::to_vec(&letter).unwrap_or_default();
         line.push(b'\n');
+        waiting.fetch_sub(letter.bytes(), Ordering::Relaxed);
         if bytes + line.len() as u64 > bytes_max {
             refused += 1;
             if refused == 1 {
@@ -133,6 +150,21 @@ fn open_once<'a>(file: &'a mut Option<std::fs::File>, path: &Path) -> std::io::R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_storm_of_large_frames_does_not_fill_the_memory() {
+        let (sender, receiver) = sync_channel(QUEUE_LETTERS);
+        let letters = DeadLetters { queue: Some(sender), waiting: Arc::default() };
+        let frame = vec![b'x'; QUEUE_BYTES / 4];
+        let letter = || DeadLetter::new("sim", "not_json", String::new(), None, &frame);
+        let kept = (0..8).filter(|_| letters.keep(letter())).count();
+        assert_eq!(kept, 4, "four fill the bound, nobody writes");
+        let path = tempfile::tempdir().unwrap().path().join("none");
+        let waiting = letters.waiting.clone();
+        drop(letters);
+        write_letters(&path, 0, &receiver, &waiting);
+        assert_eq!(waiting.load(Ordering::Relaxed), 0, "what was taken has left the queue");
+    }
 
     #[test]
     fn keeps_reason_and_exact_bytes_within_the_bound() {

@@ -105,7 +105,10 @@ impl FanIn {
             if moved == 0 {
                 if total == 0 {
                     let inputs = &self.parts.inputs;
-                    let has_work = || inputs.iter().any(|i| !i.ring.is_empty() || i.ring.is_abandoned());
+                    // Only the end of the last source is news: one that ended earlier must not keep this thread awake.
+                    let has_work = || {
+                        inputs.iter().any(|i| !i.ring.is_empty()) || inputs.iter().all(|i| i.ring.is_abandoned())
+                    };
                     waiter.idle(opened, &self.parts.wake, has_work);
                 }
                 break;
@@ -184,12 +187,10 @@ fn drain(input: &mut Input, block: &mut Block, room: usize) -> usize {
     if waiting == 0 {
         waiting = input.ring.slots();
         if waiting == 0 {
-            input.counters.ring_depth.set(0);
             return 0;
         }
     }
     let counters = &input.counters;
-    counters.ring_depth.set(waiting as u64);
     counters.ring_peak.raise(waiting as u64);
     counters.ring_peak_ever.raise(waiting as u64);
     let count = waiting.min(room);

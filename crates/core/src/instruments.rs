@@ -3,6 +3,7 @@
 //! An id is durable before its first use: [`Instruments::resolve`] appends the new entry and syncs it before it
 //! returns. Off the hot path: decoders keep their own map from symbol to id and ask here once per new symbol.
 
+use crate::data_dir::parent_of;
 use feedd_model::InstrumentId;
 use rustc_hash::FxHashMap;
 use std::fs::{File, OpenOptions};
@@ -102,6 +103,10 @@ impl Instruments {
             file.set_len(good).map_err(io("cutting the torn end of the instrument dictionary"))?;
         }
         file.flush().and_then(|()| file.sync_all()).map_err(io("syncing the instrument dictionary"))?;
+        // A new file is durable only with its name: without it, ids that are stored already would be given again.
+        File::open(parent_of(path))
+            .and_then(|folder| folder.sync_all())
+            .map_err(io("syncing the folder of the instrument dictionary"))?;
         inner.file = Some((path.to_owned(), file));
         Ok(Self { inner: Arc::new(RwLock::new(inner)) })
     }

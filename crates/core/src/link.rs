@@ -66,8 +66,6 @@ pub struct LinkCounters {
     pub overruns: Counter,
     /// Nanoseconds the sender waited for room.
     pub blocked_ns: Counter,
-    /// Items waiting after the last delivery.
-    pub depth: Counter,
 }
 
 #[derive(Debug)]
@@ -139,7 +137,6 @@ impl<T> LinkSender<T> {
         if overrun {
             counters.overruns.add(1);
         }
-        counters.depth.set((self.ring.buffer().capacity() - self.ring.slots()) as u64);
         self.shared.wake.notify();
         Ok(())
     }
@@ -213,6 +210,14 @@ impl LinkWatch {
     pub fn counters(&self) -> &LinkCounters {
         &self.shared.counters
     }
+
+    /// Items delivered and not yet taken, now.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        // Taken first: what is delivered in between only makes the difference larger.
+        let taken = self.shared.credit.taken.load(Ordering::Acquire);
+        self.shared.counters.items.get().saturating_sub(taken)
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -230,8 +235,9 @@ mod tests {
         assert_eq!(sender.send(3, 30), Err(3));
         let watch = sender.watch();
         assert_eq!((watch.counters().backpressure_items.get(), watch.counters().backpressure_events.get()), (1, 20));
-        assert_eq!(watch.counters().overruns.get(), 1);
+        assert_eq!((watch.counters().overruns.get(), watch.waiting()), (1, 2));
         assert_eq!(receiver.take(), Some(1));
+        assert_eq!(watch.waiting(), 1, "without another delivery");
         receiver.finish();
         assert!(!sender.is_ready(), "the second item is not finished");
         assert_eq!(receiver.take(), Some(2));

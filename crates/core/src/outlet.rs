@@ -85,6 +85,11 @@ impl Budget {
         Self(Arc::new(AtomicU64::new(events)))
     }
 
+    /// What is left.
+    fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Takes `n` and tells whether anything was left before.
     fn spend(&self, n: u64) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(n))).unwrap_or(0) > n
@@ -165,6 +170,14 @@ impl Outlet {
     #[must_use]
     pub fn counters(&self) -> &Arc<CachePadded<SourceCounters>> {
         &self.parts.counters
+    }
+
+    /// Events until the run's bound is reached. A source with so many waiting publishes them now, so that it ends with
+    /// the message that reaches the bound.
+    #[inline]
+    #[must_use]
+    pub fn events_left(&self) -> u64 {
+        self.parts.budget.as_ref().map_or(u64::MAX, Budget::left)
     }
 
     /// Publishes every message of the burst, in order, and empties it.

@@ -38,7 +38,9 @@ impl Gather {
     /// For batches of up to `events_max` events.
     #[must_use]
     pub fn new(events_max: usize) -> Self {
-        let own = (events_max + 2 * BLOCK_EVENTS_MAX) / BLOCK_EVENTS_MAX + 2;
+        // One of ours is closed only for a large block or when a small one no longer fits: at least half a block of
+        // events each time. With fewer, small blocks of the batching thread would be held until the batch is due.
+        let own = (events_max + 2 * BLOCK_EVENTS_MAX) / COPY_BELOW + 2;
         Self { waiting: VecDeque::with_capacity(64), events: 0, pool: BlockPool::new(own) }
     }
 
@@ -192,5 +194,23 @@ mod tests {
         }
         assert!(blocks.iter().all(|block| Arc::strong_count(block) == 1), "every block was let go at once");
         assert_eq!(gather.len(), 400);
+    }
+
+    #[test]
+    fn small_blocks_between_large_ones_are_not_pinned_either() {
+        let mut gather = Gather::new(20_000);
+        let (mut small, mut next) = (Vec::new(), 1);
+        while gather.len() < 20_000 {
+            for size in [1, COPY_BELOW as u64] {
+                let events: Vec<Event> = (next..next + size).map(event).collect();
+                let block = Arc::new(Block::of(StreamId(1), Epoch(1), Seq(next), SourceId(0), &events));
+                gather.push(block.clone());
+                next += size;
+                if size == 1 {
+                    small.push(block);
+                }
+            }
+        }
+        assert!(small.iter().all(|block| Arc::strong_count(block) == 1), "every small block was let go at once");
     }
 }

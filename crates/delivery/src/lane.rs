@@ -7,7 +7,7 @@ use crossbeam_utils::CachePadded;
 use feedd_core::counters::StorageCounters;
 use feedd_core::link::LinkReceiver;
 use feedd_core::{Batch, Block, Clock, Sink, SinkError, Stop};
-use feedd_model::{Event, MonoNanos, Seq};
+use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,10 @@ pub struct StorageLane {
     batch: Batch,
     /// Events a batch may hold now.
     limit: usize,
+    /// Of the blocks.
+    stream: Option<(StreamId, Epoch)>,
+    /// Highest sequence the sink has taken: stored, or in its memory.
+    taken: Seq,
     /// Quarantined events above the sink's stored position.
     skipped: BTreeSet<Seq>,
     last_tick: MonoNanos,
@@ -95,6 +99,8 @@ impl StorageLane {
             gather: Gather::new(parts.limits.backlog_max()),
             batch: Batch::new(),
             limit: parts.limits.events_max,
+            stream: None,
+            taken: Seq(0),
             skipped: BTreeSet::new(),
             last_tick,
             rng: fastrand::Rng::with_seed(seed),
@@ -105,7 +111,9 @@ impl StorageLane {
     /// Runs until the batching thread is gone and everything is stored, or the stop deadline has passed.
     pub fn run(mut self) -> LaneEnd {
         self.parts.blocks.register();
-        match self.drain() {
+        let end = self.drain();
+        self.note_stored();
+        match end {
             Ok(()) => LaneEnd::Drained,
             Err(Broken::Deadline) => LaneEnd::Deadline,
             Err(Broken::Fatal(error)) => LaneEnd::Fatal(error),
@@ -132,6 +140,7 @@ impl StorageLane {
     fn take_blocks(&mut self) -> bool {
         while self.gather.len() < self.limit {
             let Some(block) = self.parts.blocks.take() else { break };
+            self.stream = Some((block.stream(), block.epoch()));
             self.parts.counters.received_seq.set(block.last_seq().0);
             self.gather.push(block);
         }
@@ -183,22 +192,43 @@ impl StorageLane {
 
     /// Offers a batch until it is taken. Refused events go to quarantine, the others are offered again.
     fn offer(&mut self, batch: &Batch) -> Result<(), Broken> {
-        let Some(refused) = self.attempt(|sink, now| sink.write(batch, now))? else { return Ok(()) };
-        self.quarantine(batch, &refused)?;
-        for part in without(batch, &refused.seqs) {
-            self.offer(&part)?;
+        let mut rest = self.offer_once(batch)?;
+        // A stack of our own: a sink may refuse the events of a batch one by one.
+        while let Some(part) = rest.pop() {
+            rest.extend(self.offer_once(&part)?);
         }
         Ok(())
+    }
+
+    /// Offers a range and returns what is left of it around the refused events, the first part last.
+    fn offer_once(&mut self, batch: &Batch) -> Result<Vec<Batch>, Broken> {
+        let Some(refused) = self.attempt(|sink, now| sink.write(batch, now))? else {
+            self.taken = batch.id().map_or(self.taken, |id| id.last);
+            return Ok(Vec::new());
+        };
+        self.quarantine(batch, &refused)?;
+        let mut parts = without(batch, &refused.seqs);
+        parts.reverse();
+        Ok(parts)
     }
 
     fn quarantine(&mut self, batch: &Batch, refused: &Refused) -> Result<(), Broken> {
         let Some(id) = batch.id() else { return Ok(()) };
         let name = self.parts.sink.name();
+        let mut events = 0;
         for (seq, event) in batch.events().filter(|(seq, _)| refused.seqs.contains(seq)) {
             self.keep_aside(id, seq, name, &refused.reason, event)?;
             self.skipped.insert(seq);
             self.parts.counters.quarantined.add(1);
+            self.parts.counters.quarantined_ahead.set(self.skipped.len() as u64);
+            events += 1;
         }
+        if events == 0 {
+            // Offering the same range again would never end.
+            let what = format!("refused {id} without naming one of its events: {}", refused.reason);
+            return Err(Broken::Fatal(SinkError::Fatal { sink: name, what, source: None }));
+        }
+        tracing::error!(events, reason = refused.reason, "sink refused events; they are in quarantine");
         Ok(())
     }
 
@@ -221,9 +251,7 @@ impl StorageLane {
 
     /// Closes every file of the sink.
     fn flush(&mut self) -> Result<(), Broken> {
-        self.attempt(|sink, now| sink.flush(now))?;
-        self.note_stored();
-        Ok(())
+        self.settle(|sink, now| sink.flush(now))
     }
 
     fn tick(&mut self) -> Result<(), Broken> {
@@ -232,9 +260,17 @@ impl StorageLane {
             return Ok(());
         }
         self.last_tick = now;
-        self.attempt(|sink, now| sink.tick(now))?;
-        self.note_stored();
-        Ok(())
+        self.settle(|sink, now| sink.tick(now))
+    }
+
+    /// Lets the sink store what it has taken. It can no longer refuse any of that.
+    fn settle(&mut self, call: impl FnMut(&mut dyn Sink, MonoNanos) -> Result<(), SinkError>) -> Result<(), Broken> {
+        let Some(refused) = self.attempt(call)? else {
+            self.note_stored();
+            return Ok(());
+        };
+        let what = format!("refused events that it had taken: {}", refused.reason);
+        Err(Broken::Fatal(SinkError::Fatal { sink: self.parts.sink.name(), what, source: None }))
     }
 
     /// Calls the sink until it succeeds, refuses events, or cannot go on.
@@ -242,32 +278,57 @@ impl StorageLane {
         &mut self,
         mut call: impl FnMut(&mut dyn Sink, MonoNanos) -> Result<(), SinkError>,
     ) -> Result<Option<Refused>, Broken> {
-        let mut failed = 0u32;
+        let (mut failed, mut unsure) = (0u32, false);
         loop {
             let start = self.parts.clock.mono();
-            let result = call(&mut *self.parts.sink, start);
+            let known = if unsure { self.ask_position() } else { Ok(()) };
+            unsure &= known.is_err();
+            let result = known.and_then(|()| call(&mut *self.parts.sink, start));
             self.parts.counters.sink_ns.add(self.parts.clock.mono().since(start));
             let error = match result {
                 Ok(()) => {
-                    if failed > 0 {
-                        tracing::warn!(sink = self.parts.sink.name(), failed, "sink works again");
-                        self.parts.counters.failing.set(0);
-                    }
+                    self.note_answer(failed);
                     return Ok(None);
                 }
                 Err(SinkError::Refused { seqs, reason, .. }) => {
-                    tracing::error!(events = seqs.len(), %reason, "sink refused events; they go to quarantine");
+                    self.note_answer(failed);
                     return Ok(Some(Refused { seqs: seqs.into_iter().collect(), reason }));
                 }
                 Err(error @ SinkError::Fatal { .. }) => return Err(Broken::Fatal(error)),
-                // After an unknown outcome the same range is offered again: a sink skips what it already has.
                 Err(error) => error,
             };
+            unsure |= matches!(error, SinkError::Unknown { .. });
             failed = failed.saturating_add(1);
             self.note_failure(failed, &error);
             let delay = self.parts.retry.delay(failed, &mut self.rng);
             self.pause(delay)?;
             self.parts.counters.retries.add(1);
+        }
+    }
+
+    /// After an unknown outcome: asks up to where everything is stored. The range at hand is offered again, and the sink
+    /// skips what it has; what the sink had taken earlier and gave up is no longer here.
+    fn ask_position(&mut self) -> Result<(), SinkError> {
+        let Some((stream, epoch)) = self.stream else { return Ok(()) };
+        let stored = self.parts.sink.recover(stream, epoch)?.max(Seq(self.parts.counters.stored_seq.get()));
+        let lost = (stored.0 + 1..=self.taken.0).filter(|&seq| !self.skipped.contains(&Seq(seq))).count();
+        if lost == 0 {
+            return Ok(());
+        }
+        let what = format!(
+            "gave up events that it had taken: up to {lost} of epoch {epoch} seq {}..={} are not stored and cannot be \
+             offered again; look after the storage and start feedd again",
+            stored.next(),
+            self.taken
+        );
+        Err(SinkError::Fatal { sink: self.parts.sink.name(), what, source: None })
+    }
+
+    /// The sink answered, after `failed` failures.
+    fn note_answer(&self, failed: u32) {
+        if failed > 0 {
+            tracing::warn!(sink = self.parts.sink.name(), failed, "sink works again");
+            self.parts.counters.failing.set(0);
         }
     }
 
@@ -302,12 +363,14 @@ impl StorageLane {
 
     /// Publishes the position up to which everything is stored or in quarantine.
     fn note_stored(&mut self) {
-        let mut position = self.parts.sink.stored_seq();
+        // From our own position, which may be ahead of the sink's by events in quarantine.
+        let mut position = self.parts.sink.stored_seq().max(Seq(self.parts.counters.stored_seq.get()));
         while self.skipped.remove(&position.next()) {
             position = position.next();
         }
         self.skipped.retain(|&seq| seq > position);
         self.parts.counters.stored_seq.raise(position.0);
+        self.parts.counters.quarantined_ahead.set(self.skipped.len() as u64);
     }
 }
 

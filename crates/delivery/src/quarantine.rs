@@ -29,7 +29,7 @@ impl Quarantine {
             self.file = Some(OpenOptions::new().create(true).append(true).open(&self.path)?);
         }
         let Some(file) = &mut self.file else { return Ok(()) };
-        let quoted = |text: &str| format!("\"{}\"", text.escape_default());
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let line = format!(
             "{{\"sink\":{},\"stream\":{},\"epoch\":{},\"seq\":{seq},\"reason\":{},\"event\":{}}}\n",
             quoted(sink),

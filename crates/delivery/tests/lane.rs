@@ -18,6 +18,8 @@ enum Act {
     Take,
     Unavailable,
     TakeButAnswerUnknown,
+    /// Gives up what it has taken since the last flush, as after a failed sync, until it is asked for its position.
+    GiveUp,
     Fatal,
 }
 
@@ -32,6 +34,13 @@ struct Scripted {
     store: Arc<Mutex<Store>>,
     script: VecDeque<Act>,
     refuses: BTreeSet<u64>,
+    /// Names only the first event it refuses, as a database does.
+    one_by_one: bool,
+    /// False from giving up to the next `recover`.
+    asked: bool,
+    /// Stores only at a flush, as a sink of files.
+    lazy: bool,
+    flushed: Seq,
     last: Seq,
 }
 
@@ -40,6 +49,7 @@ impl Sink for Scripted {
         "scripted"
     }
     fn recover(&mut self, _: StreamId, _: Epoch) -> Result<Seq, SinkError> {
+        self.asked = true;
         Ok(self.last)
     }
     fn write(&mut self, batch: &Batch, _: MonoNanos) -> Result<(), SinkError> {
@@ -48,11 +58,19 @@ impl Sink for Scripted {
         match act {
             Act::Unavailable => return Err(unavailable()),
             Act::Fatal => return Err(SinkError::Fatal { sink: "scripted", what: "broken".into(), source: None }),
+            Act::GiveUp => {
+                (self.last, self.asked) = (Seq(0), false);
+                self.store.lock().unwrap().events.clear();
+            }
             Act::Take | Act::TakeButAnswerUnknown => {}
         }
-        let seqs: Vec<Seq> = batch.events().map(|e| e.0).filter(|s| self.refuses.contains(&s.0)).collect();
+        if !self.asked {
+            return Err(SinkError::Unknown { sink: "scripted", what: "sync".into(), source: "failed".into() });
+        }
+        let mut seqs: Vec<Seq> = batch.events().map(|e| e.0).filter(|s| self.refuses.contains(&s.0)).collect();
         if !seqs.is_empty() {
-            return Err(SinkError::Refused { sink: "scripted", seqs, reason: "check \"size\"".into() });
+            seqs.truncate(if self.one_by_one { 1 } else { usize::MAX });
+            return Err(SinkError::Refused { sink: "scripted", seqs, reason: "can't take \"größe\"".into() });
         }
         let mut store = self.store.lock().unwrap();
         store.batch_sizes.push(batch.len());
@@ -66,13 +84,14 @@ impl Sink for Scripted {
         Ok(())
     }
     fn stored_seq(&self) -> Seq {
-        self.last
+        if self.lazy { self.flushed } else { self.last }
     }
     fn tick(&mut self, _: MonoNanos) -> Result<(), SinkError> {
         Ok(())
     }
     fn flush(&mut self, _: MonoNanos) -> Result<(), SinkError> {
         self.store.lock().unwrap().flushed = true;
+        self.flushed = self.last;
         Ok(())
     }
 }
@@ -110,6 +129,10 @@ fn send(sender: &mut LinkSender<Arc<Block>>, first: u64, events: u64) {
 
 /// Sends blocks of `sizes` events through a lane whose sink follows `script`.
 fn run(sizes: &[u64], events_max: usize, script: &[Act], refuses: &[u64]) -> Run {
+    run_with(sizes, events_max, script, refuses, false)
+}
+
+fn run_with(sizes: &[u64], events_max: usize, script: &[Act], refuses: &[u64], one_by_one: bool) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let quarantine = dir.path().join("quarantine.jsonl");
     let (mut sender, blocks) = link(8);
@@ -122,6 +145,10 @@ fn run(sizes: &[u64], events_max: usize, script: &[Act], refuses: &[u64]) -> Run
                 store: store.clone(),
                 script: script.iter().copied().collect(),
                 refuses: refuses.iter().copied().collect(),
+                one_by_one,
+                asked: true,
+                lazy: script.iter().any(|act| matches!(act, Act::GiveUp)),
+                flushed: Seq(0),
                 last: Seq(0),
             }),
             limits: BatchLimits { events_max, age_max: Duration::from_secs(3600) },
@@ -181,8 +208,44 @@ fn refused_events_go_to_quarantine_and_the_rest_of_their_batch_is_stored() {
     assert_eq!((run.counters.quarantined.get(), run.counters.stored_seq.get()), (7, 1000));
     let lines: Vec<&str> = run.quarantine.lines().collect();
     assert_eq!(lines.len(), 7);
-    assert!(lines[2].contains(r#""stream":1,"epoch":2,"seq":250,"reason":"check \"size\"""#), "{}", lines[2]);
-    assert!(lines[2].contains("detail: 250"), "all decoded fields: {}", lines[2]);
+    let line: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+    assert_eq!((&line["stream"], &line["epoch"], &line["seq"]), (&1.into(), &2.into(), &250.into()));
+    assert_eq!(line["reason"], "can't take \"größe\"");
+    assert!(line["event"].as_str().unwrap().contains("detail: 250"), "all decoded fields: {line}");
+}
+
+#[test]
+fn a_refused_end_over_several_batches_leaves_nothing_pending() {
+    let refused = [10, 11, 12];
+    let run = run(&[10, 1, 1], 1, &[], &refused);
+    assert_eq!(run.store.lock().unwrap().events, expected(12, &refused));
+    assert_eq!((run.counters.quarantined.get(), run.counters.quarantined_ahead.get()), (3, 0));
+    assert_eq!(run.counters.stored_seq.get(), 12);
+}
+
+#[test]
+fn a_sink_that_names_one_refused_event_at_a_time_is_followed_to_the_end() {
+    let refused: Vec<u64> = (1..=500).collect();
+    let run = run_with(&[500, 1], 500, &[Act::Unavailable], &refused, true);
+    assert!(matches!(run.end, LaneEnd::Drained));
+    assert_eq!(run.store.lock().unwrap().events, [(501, 501)]);
+    assert_eq!((run.counters.quarantined.get(), run.counters.stored_seq.get()), (500, 501));
+    assert_eq!(run.counters.failing.get(), 0, "a refusal is an answer");
+}
+
+#[test]
+fn a_sink_that_lost_nothing_goes_on_after_it_was_asked() {
+    let run = run(&[500], 500, &[Act::GiveUp], &[]);
+    assert!(matches!(run.end, LaneEnd::Drained));
+    assert_eq!(run.store.lock().unwrap().events, expected(500, &[]));
+}
+
+#[test]
+fn a_sink_that_gave_up_what_it_had_taken_ends_the_lane_instead_of_leaving_a_hole() {
+    let run = run(&[500, 500, 500], 500, &[Act::Take, Act::GiveUp], &[]);
+    let LaneEnd::Fatal(error) = run.end else { panic!("{:?}", run.end) };
+    assert!(error.to_string().contains("500 of epoch 2 seq 1..=500"), "{error}");
+    assert_eq!(run.counters.stored_seq.get(), 0);
 }
 
 #[test]

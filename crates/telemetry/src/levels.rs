@@ -5,6 +5,7 @@
 use crate::limit::Limit;
 use crate::number::percent;
 use crate::watched::Watched;
+use feedd_core::accounting::SourceTotals;
 use feedd_model::{Decimal, InstrumentId, MonoNanos};
 use std::sync::atomic::Ordering;
 
@@ -92,10 +93,11 @@ impl Levels {
         let storage_is_slow = watched.batching.blocked_since.get() != 0;
         for (index, source) in watched.sources.iter().enumerate() {
             let c = &source.counters;
+            let depth = SourceTotals::read(c).in_ring;
             let since = c.blocked_since.get();
             let observation = Observation {
                 source: source.name.clone(),
-                peak: c.ring_peak.reset().max(c.ring_depth.get()).min(source.ring_capacity),
+                peak: c.ring_peak.reset().max(depth).min(source.ring_capacity),
                 capacity: source.ring_capacity,
                 blocked_ns: if since == 0 { 0 } else { now.since(MonoNanos(since)) },
                 blocked_event: (since != 0).then(|| blocked_event(watched, index)),
@@ -103,7 +105,7 @@ impl Levels {
             };
             self.ring(index, &observation, now, &mut notices);
         }
-        let depth = watched.link.counters().depth.get();
+        let depth = watched.link.waiting();
         let oldest = watched.storage.oldest_unwritten.get();
         let age = if oldest == 0 { 0 } else { now.since(MonoNanos(oldest)) };
         let due = u64::try_from(watched.batch_age_max.as_nanos()).unwrap_or(u64::MAX);

@@ -11,7 +11,7 @@ pub struct RingView {
     pub source: String,
     /// Slots.
     pub capacity: u64,
-    /// Events in it at the batching thread's last look.
+    /// Events in it.
     pub depth: u64,
     /// Highest fill since the start.
     pub peak_ever: u64,
@@ -59,11 +59,12 @@ impl Snapshot {
         let at = watched.clock.mono();
         let oldest = storage.oldest_unwritten.get();
         let since = |start: u64| if start == 0 { 0 } else { at.since(MonoNanos(start)) };
-        let rings = watched.sources.iter().map(|source| RingView {
+        let rings = watched.source_totals().map(|(source, totals)| RingView {
             source: source.name.clone(),
             capacity: source.ring_capacity,
-            depth: source.counters.ring_depth.get().min(source.ring_capacity),
-            peak_ever: source.counters.ring_peak_ever.get().min(source.ring_capacity),
+            // Not the batching thread's last look: while it waits for storage, it looks at nothing and the ring fills.
+            depth: totals.in_ring.min(source.ring_capacity),
+            peak_ever: source.counters.ring_peak_ever.get().max(totals.in_ring).min(source.ring_capacity),
             blocked_ns: source.counters.blocked_ns.get() + since(source.counters.blocked_since.get()),
         });
         Self {

@@ -2,7 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 use feedd_core::accounting::{Account, SourceTotals};
-use feedd_core::counters::{BatchingCounters, SourceCounters, StorageCounters};
+use feedd_core::counters::{BatchingCounters, DROP_STOP, SourceCounters, StorageCounters};
 use feedd_core::link::LinkWatch;
 use feedd_core::{Clock, Instruments};
 use std::sync::Arc;
@@ -49,6 +49,12 @@ impl Watched {
     #[must_use]
     pub fn account(&self) -> Account {
         Account::read(self.sources.iter().map(|s| &**s.counters), &self.batching, &self.storage)
+    }
+
+    /// Events for which there was no room until the stop deadline had passed.
+    #[must_use]
+    pub fn cut_off(&self) -> u64 {
+        self.sources.iter().map(|source| source.counters.events_dropped.get(DROP_STOP)).sum()
     }
 
     /// The totals of each source.
