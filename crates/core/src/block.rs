@@ -160,4 +160,9 @@ impl BlockPool {
     pub fn keep(&mut self, block: Arc<Block>) {
         self.free.push_back(block);
     }
+
+    /// Takes a block back that was not handed on: the next to be used, because it is still in the cache.
+    pub fn give_back(&mut self, block: Arc<Block>) {
+        self.free.push_front(block);
+    }
 }

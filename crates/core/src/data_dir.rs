@@ -74,7 +74,7 @@ impl DataDir {
         sync_folder(parent_of(path))?;
         let lock = lock(path, &state_dir.join("lock"))?;
         let file = state_dir.join("stream.json");
-        let mut state = read_state(&file)?.unwrap_or(State { format: FORMAT, stream: 1, epoch: 0 });
+        let mut state = read_state(&file)?.unwrap_or_else(|| State { format: FORMAT, stream: new_stream(), epoch: 0 });
         state.epoch = state.epoch.checked_add(1).ok_or_else(|| DataDirError::Damaged {
             path: file.clone(),
             reason: "no epoch is left".to_owned(),
@@ -106,6 +106,14 @@ impl DataDir {
     pub const fn epoch(&self) -> Epoch {
         self.epoch
     }
+}
+
+/// A stream id for a new data folder: random, so that a folder whose state was deleted, or a second folder that writes
+/// to the same store, never takes the identities of the first for its own. 31 bits, because stores know signed numbers.
+fn new_stream() -> u32 {
+    // The standard library seeds each hasher from the system's randomness.
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+    u32::try_from(random >> 33).unwrap_or(1).max(1)
 }
 
 fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> DataDirError {
@@ -185,11 +193,23 @@ mod tests {
     fn every_start_is_a_new_epoch_and_one_writer_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let first = DataDir::open(dir.path()).unwrap();
-        assert_eq!((first.stream(), first.epoch()), (StreamId(1), Epoch(1)));
+        let stream = first.stream();
+        assert_eq!(first.epoch(), Epoch(1));
         let second = DataDir::open(dir.path()).unwrap_err();
         assert!(matches!(&second, DataDirError::InUse { pid, .. } if *pid == std::process::id().to_string()), "{second}");
         drop(first);
-        assert_eq!(DataDir::open(dir.path()).unwrap().epoch(), Epoch(2));
+        let again = DataDir::open(dir.path()).unwrap();
+        assert_eq!((again.stream(), again.epoch()), (stream, Epoch(2)));
+    }
+
+    #[test]
+    fn a_folder_without_its_state_is_another_stream() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::open(dir.path()).unwrap().stream();
+        std::fs::remove_dir_all(dir.path().join(STATE_DIR)).unwrap();
+        let second = DataDir::open(dir.path()).unwrap();
+        assert_eq!(second.epoch(), Epoch(1));
+        assert_ne!(second.stream(), first, "one in two thousand million");
     }
 
     #[test]

@@ -145,22 +145,24 @@ impl FanIn {
     /// Hands a block to every lane, waiting where a lane is full; an empty block goes back.
     fn hand_over(&mut self, block: Arc<Block>) {
         let events = block.events().len() as u64;
-        if events > 0 {
-            let mut wait = Wait::default();
-            for lane in &mut self.parts.lanes {
-                let mut item = block.clone();
-                while let Err(back) = lane.send(item, events) {
-                    if lane.is_closed() || self.parts.stop.is_aborted() {
-                        break;
-                    }
-                    item = back;
-                    lane.add_blocked(wait.pause(&self.parts.counters, &*self.parts.clock));
-                }
-            }
-            wait.end(&self.parts.counters);
-            self.parts.counters.blocks.add(1);
-            self.parts.counters.accepted.set(self.next_seq.0 - 1);
+        if events == 0 {
+            self.parts.pool.give_back(block);
+            return;
         }
+        let mut wait = Wait::default();
+        for lane in &mut self.parts.lanes {
+            let mut item = block.clone();
+            while let Err(back) = lane.send(item, events) {
+                if lane.is_closed() || self.parts.stop.is_aborted() {
+                    break;
+                }
+                item = back;
+                lane.add_blocked(wait.pause(&self.parts.counters, &*self.parts.clock));
+            }
+        }
+        wait.end(&self.parts.counters);
+        self.parts.counters.blocks.add(1);
+        self.parts.counters.accepted.set(self.next_seq.0 - 1);
         self.parts.pool.keep(block);
     }
 

@@ -159,14 +159,6 @@ impl<T> LinkSender<T> {
     }
 }
 
-impl<T> Drop for LinkSender<T> {
-    fn drop(&mut self) {
-        // The receiver may sleep: it should learn at once that nothing more comes. It looks again within its bounded
-        // sleep in any case, because the ring counts as abandoned only after this.
-        self.shared.wake.notify();
-    }
-}
-
 impl<T> LinkReceiver<T> {
     /// Names the calling thread as the consumer.
     pub fn register(&self) {

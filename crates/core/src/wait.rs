@@ -62,7 +62,7 @@ pub enum Step {
     Yield,
     /// Sleep for the length of a nap.
     Nap,
-    /// Sleep until woken, at most [`PARK_NANOS`].
+    /// Sleep until woken, for a bounded time.
     Park,
 }
 

@@ -36,7 +36,8 @@ impl Wake {
         }
         // Pairs with the fence in `sleep`: either this load sees `sleeping`, or `has_work` sees what was published.
         fence(Ordering::SeqCst);
-        if self.sleeping.load(Ordering::Relaxed) {
+        // Taken back at once: one wake-up for each time the consumer goes to sleep.
+        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::Relaxed) {
             self.unpark();
         }
     }

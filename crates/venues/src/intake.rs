@@ -142,10 +142,7 @@ impl Intake {
         }
         self.collector.recv_ts = recv_ts;
         match self.decoder.decode(conn, frame, &mut self.collector) {
-            Outcome::Messages(_) => {
-                counters.frames_decoded.add(1);
-                self.settle(frame, counters)?;
-            }
+            Outcome::Messages(_) => return self.settle(frame, counters),
             Outcome::Control { .. } => counters.frames_control.add(1),
             Outcome::Unknown(label) => {
                 counters.frames_unknown.add(1);
@@ -165,10 +162,11 @@ impl Intake {
         self.reject(reject, place, raw, None, counters);
     }
 
-    /// Whether enough waits to be published now.
+    /// Whether enough waits to be published now: a good burst, or what is left of the run's bound.
     #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.collector.burst.events().len() >= PUBLISH_AT_EVENTS
+    pub fn is_due(&self, outlet: &Outlet) -> bool {
+        let waiting = self.collector.burst.events().len();
+        waiting >= PUBLISH_AT_EVENTS || (waiting > 0 && waiting as u64 >= outlet.events_left())
     }
 
     /// Publishes what waits.
@@ -183,6 +181,12 @@ impl Intake {
     /// Counts what a decoded frame gave.
     fn settle(&mut self, frame: &str, counters: &SourceCounters) -> Result<(), SourceError> {
         counters.events_decoded.add(std::mem::take(&mut self.collector.decoded));
+        if let Some(error) = self.collector.unnamed.take() {
+            let reject = Reject::new(RejectReason::NoSymbol, "instrument dictionary");
+            self.reject(reject, "", frame.as_bytes(), self.collector.recv_ts, counters);
+            return Err(error);
+        }
+        counters.frames_decoded.add(1);
         if let Some(reason) = self.collector.rejected.take() {
             for (index, count) in self.collector.rejected_counts.iter_mut().enumerate() {
                 counters.events_rejected.add(index, std::mem::take(count));
@@ -190,7 +194,7 @@ impl Intake {
             let recv_ts = self.collector.recv_ts;
             self.keep(reason.name(), "trade rejected by validation".to_owned(), frame.as_bytes(), recv_ts, counters);
         }
-        self.collector.unnamed.take().map_or(Ok(()), Err)
+        Ok(())
     }
 
     #[cold]
@@ -267,7 +271,11 @@ impl Collector {
                 }
                 Err(error) => {
                     if !told {
-                        tracing::error!(symbol, error = &error as &dyn std::error::Error, "waiting for the instrument dictionary");
+                        tracing::error!(
+                            symbol,
+                            error = &error as &dyn std::error::Error,
+                            "waiting for the instrument dictionary"
+                        );
                         told = true;
                     }
                     std::thread::sleep(DICTIONARY_PAUSE);

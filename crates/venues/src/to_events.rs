@@ -4,9 +4,7 @@
 
 use crate::message::{BookMsg, LevelNum, Message, QuoteMsg, TradeMsg};
 use feedd_core::Burst;
-use feedd_model::{
-    Book, Event, EventBody, EventHead, Flags, InstrumentId, Level, Quote, Side, Trade, UnixNanos,
-};
+use feedd_model::{Book, Event, EventBody, EventHead, Flags, InstrumentId, Level, Quote, Side, Trade, UnixNanos};
 
 /// Appends the events of one message: a trade, a quote, or a book header with its levels (bids, then asks).
 pub fn append(

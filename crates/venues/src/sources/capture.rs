@@ -74,38 +74,45 @@ impl CaptureSource {
         self.progress.clone()
     }
 
-    /// Delivers one file. `Some` when the source shall end.
-    fn deliver(
+    /// Delivers one file. `Some` when the source shall end. Whatever ends it, what was decoded is published.
+    fn deliver(&self, file: &Session, before: u64, outlet: &mut Outlet) -> Result<Option<Ended>, SourceError> {
+        let mut intake = Intake::new(self.parts.intake(&file.venue, decoder(&file.venue)?), outlet);
+        let mut reader = CaptureReader::open(&file.path).map_err(input)?;
+        let mut last_recv = None;
+        let result = self.read(&mut reader, before, &mut intake, &mut last_recv, outlet);
+        let published = intake.publish(outlet).err();
+        let status = publish_status(outlet, StatusCode::Ended, last_recv).err();
+        result.map(|ended| ended.or(published).or(status))
+    }
+
+    fn read(
         &self,
-        file: &Session,
+        reader: &mut CaptureReader,
         before: u64,
-        pacer: &mut RecordingPacer,
+        intake: &mut Intake,
+        last_recv: &mut Option<UnixNanos>,
         outlet: &mut Outlet,
     ) -> Result<Option<Ended>, SourceError> {
         let counters = outlet.counters().clone();
-        let mut intake = Intake::new(self.parts.intake(&file.venue, decoder(&file.venue)?), outlet);
-        let mut reader = CaptureReader::open(&file.path).map_err(input)?;
-        let (mut lines, mut last_recv) = (0u64, None);
-        loop {
-            lines += 1;
+        // Each file is a recording of its own: the time between two files is not waited for.
+        let mut pacer = RecordingPacer::new(self.speed, outlet.clock().mono());
+        let path = reader.path().to_owned();
+        for lines in 1u64.. {
             if lines.is_multiple_of(LINES_PER_LOOK) {
                 self.progress.bytes.set(before + reader.progress().0);
+                // Also where no line gives an event: a stop must be seen.
+                if let Err(ended) = intake.publish(outlet) {
+                    return Ok(Some(ended));
+                }
             }
             match reader.next_line() {
                 Ok(None) => break,
                 Ok(Some(line)) => {
                     let recv_ts = line.recv_ns.map(UnixNanos);
-                    last_recv = recv_ts.or(last_recv);
-                    if self.speed != Speed::Max {
-                        let due = pacer.due_at(recv_ts);
-                        if due > outlet.clock().mono() {
-                            if let Err(ended) = intake.publish(outlet) {
-                                return Ok(Some(ended));
-                            }
-                            if !sleep_until(due, outlet) {
-                                return Ok(Some(Ended::Stopped));
-                            }
-                        }
+                    *last_recv = recv_ts.or(*last_recv);
+                    let begins = lines == 1 && publish_status(outlet, StatusCode::Connected, recv_ts).is_err();
+                    if begins || !self.wait_until_due(recv_ts, &mut pacer, intake, outlet) {
+                        return Ok(Some(Ended::Stopped));
                     }
                     match line.dir {
                         Direction::In => intake.frame(line.conn, line.frame, recv_ts, &counters)?,
@@ -114,23 +121,34 @@ impl CaptureSource {
                     }
                 }
                 Err(CaptureError::Line { line, fault, raw, .. }) => {
-                    let place = format!("{}:{line}", file.path.display());
+                    let place = format!("{}:{line}", path.display());
                     intake.bad_input(reject_of(fault), &place, &raw, &counters);
                 }
-                Err(error) => {
-                    // Everything before the damage has been taken.
-                    let _ = intake.publish(outlet);
-                    return Err(input(error));
-                }
+                Err(error) => return Err(input(error)),
             }
-            if intake.is_due()
+            if intake.is_due(outlet)
                 && let Err(ended) = intake.publish(outlet)
             {
                 return Ok(Some(ended));
             }
         }
-        let ended = intake.publish(outlet).err();
-        Ok(ended.or_else(|| publish_status(outlet, StatusCode::Ended, last_recv).err()))
+        Ok(None)
+    }
+
+    /// At a pace, waits until the line received at `recv_ts` is due, and publishes what came before it; false when the
+    /// source shall end.
+    fn wait_until_due(
+        &self,
+        recv_ts: Option<UnixNanos>,
+        pacer: &mut RecordingPacer,
+        intake: &mut Intake,
+        outlet: &mut Outlet,
+    ) -> bool {
+        if self.speed == Speed::Max {
+            return true;
+        }
+        let due = pacer.due_at(recv_ts);
+        due <= outlet.clock().mono() || (intake.publish(outlet).is_ok() && sleep_until(due, outlet))
     }
 }
 
@@ -143,14 +161,16 @@ impl Source for CaptureSource {
         let mut before = 0;
         let mut failed = None;
         for file in &self.files {
-            // Each file is a recording of its own: the time between two files is not waited for.
-            let mut pacer = RecordingPacer::new(self.speed, outlet.clock().mono());
-            match self.deliver(file, before, &mut pacer, outlet) {
+            match self.deliver(file, before, outlet) {
                 Ok(None) => {}
                 Ok(Some(_)) => return failed.map_or(Ok(()), Err),
                 // One damaged file does not keep the others from being read.
                 Err(error) => {
-                    tracing::error!(source = self.name(), error = &error as &dyn std::error::Error, "recording not read to its end");
+                    tracing::error!(
+                        source = self.name(),
+                        error = &error as &dyn std::error::Error,
+                        "recording not read to its end"
+                    );
                     failed = Some(error);
                 }
             }

@@ -71,7 +71,12 @@ impl SimSource {
         Ok(Self { parts, market: SimMarket::new(config)?, rate, start_time })
     }
 
-    fn deliver(&mut self, outlet: &mut Outlet, intake: &mut Intake, clock: &mut SimClock) -> Result<Ended, SourceError> {
+    fn deliver(
+        &mut self,
+        outlet: &mut Outlet,
+        intake: &mut Intake,
+        clock: &mut SimClock,
+    ) -> Result<Ended, SourceError> {
         let counters = outlet.counters().clone();
         let mut pacer = RatePacer::new(self.rate, outlet.clock().mono());
         let mut text = String::with_capacity(4096);
@@ -85,6 +90,11 @@ impl SimSource {
                 match frame.kind {
                     SimKind::Request => intake.request(frame.conn, &text),
                     SimKind::Frame => intake.frame(frame.conn, &text, Some(recv_ts), &counters)?,
+                }
+                if intake.is_due(outlet)
+                    && let Err(ended) = intake.publish(outlet)
+                {
+                    return Ok(ended);
                 }
             }
             pacer.sent(due);
@@ -114,10 +124,12 @@ impl Source for SimSource {
         if publish_status(outlet, StatusCode::Connected, Some(start)).is_err() {
             return Ok(());
         }
-        self.deliver(outlet, &mut intake, &mut clock)?;
+        let result = self.deliver(outlet, &mut intake, &mut clock);
+        // Whatever ended it, what was decoded is published.
+        let _ = intake.publish(outlet);
         let end = clock.tick(outlet.clock().wall());
         // Ended anyway: the status is the last event, whatever the outlet answers.
         let _ = publish_status(outlet, StatusCode::Ended, Some(end));
-        Ok(())
+        result.map(drop)
     }
 }
