@@ -30,7 +30,11 @@ pub(crate) fn decode(args: &DecodeArgs) -> ExitCode {
             Err(ListingError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Err(error) => {
                 report(&error);
-                code = code.max(if matches!(error, ListingError::UnknownVenue { .. }) { EXIT_USAGE } else { EXIT_TROUBLE });
+                code = code.max(if matches!(error, ListingError::UnknownVenue { .. }) {
+                    EXIT_USAGE
+                } else {
+                    EXIT_TROUBLE
+                });
             }
         }
     }

@@ -85,7 +85,8 @@ impl Look {
         if total > 0 && self.progress.len() == self.watched.sources.len() {
             let template = "[{bar:24}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left | {msg}";
             self.live.set_length(total);
-            self.live.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.live
+                .set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         }
     }
 

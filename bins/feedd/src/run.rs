@@ -43,13 +43,14 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let (cores, venues) = machine();
     let machine = Machine { cores: &cores, venues: &venues };
     let environment = feedd_config::environment().into_iter();
-    let loaded = match feedd_config::load(args.config.file().as_deref(), environment, &args.config.overrides(), &machine) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
+    let loaded =
+        match feedd_config::load(args.config.file().as_deref(), environment, &args.config.overrides(), &machine) {
+            Ok(loaded) => loaded,
+            Err(errors) => {
+                eprintln!("{errors}");
+                return ExitCode::from(EXIT_USAGE);
+            }
+        };
     match record(&loaded, args) {
         Ok(end) if end.troubles.is_empty() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(EXIT_TROUBLE),
@@ -79,9 +80,14 @@ fn record(loaded: &Loaded, args: &RunArgs) -> Result<RunEnd> {
         run.data_dir().display(),
         if run.watched().simulated { "; SIMULATED data" } else { "" }
     );
-    let operator =
-        Operator::start(run.watched().clone(), run.progress().to_vec(), live, config.health.clone(), run.stop().clone())
-            .context("starting the telemetry thread")?;
+    let operator = Operator::start(
+        run.watched().clone(),
+        run.progress().to_vec(),
+        live,
+        config.health.clone(),
+        run.stop().clone(),
+    )
+    .context("starting the telemetry thread")?;
     let over = supervise(&run, &signalled, args.bound_time, config.stop.deadline);
     let (watched, data_dir) = (run.watched().clone(), run.data_dir().to_owned());
     let end = if over { run.join() } else { run.abandon() };
@@ -135,7 +141,9 @@ fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadlin
 fn print_how_to_look(dir: &Path) {
     let files = format!("{}/trades/**/*.parquet", dir.display());
     eprintln!("\nLook at it with any of:");
-    eprintln!("  duckdb -c \"SELECT symbol, count(*) AS trades, min(price), max(price) FROM '{files}' GROUP BY symbol\"");
+    eprintln!(
+        "  duckdb -c \"SELECT symbol, count(*) AS trades, min(price), max(price) FROM '{files}' GROUP BY symbol\""
+    );
     eprintln!("  python3 -c \"import polars as pl; print(pl.scan_parquet('{files}').head(10).collect())\"");
     eprintln!("More queries: docs/querying.md");
 }

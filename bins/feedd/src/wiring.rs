@@ -49,9 +49,8 @@ pub fn start(config: &Config, events_max: Option<u64>) -> Result<Run> {
     let instruments = Instruments::open(&data_dir.instruments_path())?;
     let mut sink = registry::sink(config, &instruments)?;
     let sink_name = sink.name();
-    let stored = sink
-        .recover(data_dir.stream(), data_dir.epoch())
-        .with_context(|| format!("recovering sink {sink_name}"))?;
+    let stored =
+        sink.recover(data_dir.stream(), data_dir.epoch()).with_context(|| format!("recovering sink {sink_name}"))?;
     // It would take the first events of this run for known ones and skip them.
     ensure!(
         stored == Seq(0),
@@ -222,11 +221,7 @@ fn spawn_lane(
         blocks,
         sink,
         limits: limits(config),
-        retry: Retry {
-            attempts: config.retry.attempts,
-            delay: config.retry.delay,
-            delay_max: config.retry.max_delay,
-        },
+        retry: Retry { attempts: config.retry.attempts, delay: config.retry.delay, delay_max: config.retry.max_delay },
         quarantine: Quarantine::new(&data_dir.path().join(QUARANTINE_FILE)),
         counters,
         clock: shared.clock.clone(),

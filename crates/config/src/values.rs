@@ -159,7 +159,8 @@ pub(crate) fn speed(node: &Node) -> Parsed<Speed> {
     let factor = written.and_then(|text| feedd_model::Decimal::parse(text.as_bytes()).ok());
     let thousandths = factor.and_then(|factor| factor.mantissa_at(3)).and_then(|value| u32::try_from(value).ok());
     thousandths.and_then(std::num::NonZeroU32::new).map(Speed::Thousandths).ok_or_else(|| {
-        let remedy = "give \"max\" or a number of times the recorded pace from 0.001 to 4000000, at most three decimals";
+        let remedy =
+            "give \"max\" or a number of times the recorded pace from 0.001 to 4000000, at most three decimals";
         Wrong::new(format!("{} is not a speed; {remedy}", node.value))
     })
 }

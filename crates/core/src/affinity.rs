@@ -51,7 +51,13 @@ pub fn plan(threads: &[(String, CoreChoice)], cores: &[usize]) -> Vec<Placement>
             let core = match choice {
                 CoreChoice::Unpinned => None,
                 CoreChoice::Core(core) => Some(*core),
-                CoreChoice::Auto => if suffices { free.next() } else { None },
+                CoreChoice::Auto => {
+                    if suffices {
+                        free.next()
+                    } else {
+                        None
+                    }
+                }
             };
             Placement { thread: thread.clone(), core }
         })
@@ -76,7 +82,8 @@ mod tests {
             let got: Vec<_> = plan(&two, &cores).into_iter().map(|p| p.core).collect();
             assert_eq!(got, expected, "{name}");
         }
-        let mixed = [thread("batching", CoreChoice::Core(1)), thread("a", CoreChoice::Auto), thread("b", CoreChoice::Unpinned)];
+        let mixed =
+            [thread("batching", CoreChoice::Core(1)), thread("a", CoreChoice::Auto), thread("b", CoreChoice::Unpinned)];
         let got: Vec<_> = plan(&mixed, &[0, 1, 2]).into_iter().map(|p| p.core).collect();
         assert_eq!(got, [Some(1), Some(2), None], "fixed choices are kept and not given away twice");
     }

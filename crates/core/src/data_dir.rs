@@ -75,10 +75,10 @@ impl DataDir {
         let lock = lock(path, &state_dir.join("lock"))?;
         let file = state_dir.join("stream.json");
         let mut state = read_state(&file)?.unwrap_or_else(|| State { format: FORMAT, stream: new_stream(), epoch: 0 });
-        state.epoch = state.epoch.checked_add(1).ok_or_else(|| DataDirError::Damaged {
-            path: file.clone(),
-            reason: "no epoch is left".to_owned(),
-        })?;
+        state.epoch = state
+            .epoch
+            .checked_add(1)
+            .ok_or_else(|| DataDirError::Damaged { path: file.clone(), reason: "no epoch is left".to_owned() })?;
         write_whole(&file, &serde_json::to_vec(&state).unwrap_or_default())?;
         Ok(Self { path: path.to_owned(), stream: StreamId(state.stream), epoch: Epoch(state.epoch), _lock: lock })
     }
@@ -196,7 +196,10 @@ mod tests {
         let stream = first.stream();
         assert_eq!(first.epoch(), Epoch(1));
         let second = DataDir::open(dir.path()).unwrap_err();
-        assert!(matches!(&second, DataDirError::InUse { pid, .. } if *pid == std::process::id().to_string()), "{second}");
+        assert!(
+            matches!(&second, DataDirError::InUse { pid, .. } if *pid == std::process::id().to_string()),
+            "{second}"
+        );
         drop(first);
         let again = DataDir::open(dir.path()).unwrap();
         assert_eq!((again.stream(), again.epoch()), (stream, Epoch(2)));

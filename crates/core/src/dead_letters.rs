@@ -179,7 +179,10 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines.len(), 2, "the third is above the bound");
-        assert_eq!((&lines[0]["reason"], &lines[0]["text"], &lines[0]["detail"]), (&"not_json".into(), &"{\"a\":".into(), &"line 7".into()));
+        assert_eq!(
+            (&lines[0]["reason"], &lines[0]["text"], &lines[0]["detail"]),
+            (&"not_json".into(), &"{\"a\":".into(), &"line 7".into())
+        );
         assert_eq!(lines[1]["bytes_hex"], "61ff");
         assert!(!DeadLetters::disabled().keep(DeadLetter::new("s", "r", String::new(), None, b"")));
     }

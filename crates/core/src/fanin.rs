@@ -106,9 +106,8 @@ impl FanIn {
                 if total == 0 {
                     let inputs = &self.parts.inputs;
                     // Only the end of the last source is news: one that ended earlier must not keep this thread awake.
-                    let has_work = || {
-                        inputs.iter().any(|i| !i.ring.is_empty()) || inputs.iter().all(|i| i.ring.is_abandoned())
-                    };
+                    let has_work =
+                        || inputs.iter().any(|i| !i.ring.is_empty()) || inputs.iter().all(|i| i.ring.is_abandoned());
                     waiter.idle(opened, &self.parts.wake, has_work);
                 }
                 break;
@@ -220,7 +219,11 @@ impl Wait {
         let since = *self.since.get_or_insert(before);
         counters.blocked_since.set(since.0.max(1));
         let backoff = self.backoff.get_or_insert_with(Backoff::new);
-        if backoff.is_completed() { std::thread::sleep(BLOCKED_SLEEP) } else { backoff.snooze() }
+        if backoff.is_completed() {
+            std::thread::sleep(BLOCKED_SLEEP)
+        } else {
+            backoff.snooze()
+        }
         let waited = clock.mono().since(before);
         counters.blocked_ns.add(waited);
         waited

@@ -205,7 +205,11 @@ mod tests {
     fn damage_inside_is_named_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("instruments.jsonl");
-        std::fs::write(&path, "{\"id\":1,\"venue\":\"v\",\"symbol\":\"A\"}\n{\"id\":7,\"venue\":\"v\",\"symbol\":\"B\"}\n").unwrap();
+        std::fs::write(
+            &path,
+            "{\"id\":1,\"venue\":\"v\",\"symbol\":\"A\"}\n{\"id\":7,\"venue\":\"v\",\"symbol\":\"B\"}\n",
+        )
+        .unwrap();
         let error = Instruments::open(&path).unwrap_err().to_string();
         assert!(error.contains("instruments.jsonl:2: id 7 out of order"), "{error}");
     }

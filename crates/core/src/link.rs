@@ -103,8 +103,7 @@ pub struct LinkWatch {
 pub fn link<T>(capacity: usize) -> (LinkSender<T>, LinkReceiver<T>) {
     assert!(capacity > 0, "a link holds at least one item");
     let (producer, consumer) = rtrb::RingBuffer::new(capacity);
-    let shared =
-        Arc::new(Shared { credit: Credit::new(), counters: CachePadded::default(), wake: Wake::new(true) });
+    let shared = Arc::new(Shared { credit: Credit::new(), counters: CachePadded::default(), wake: Wake::new(true) });
     (LinkSender { ring: producer, shared: shared.clone() }, LinkReceiver { ring: consumer, shared })
 }
 

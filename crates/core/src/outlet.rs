@@ -253,12 +253,8 @@ impl Outlet {
     /// Marks the hole that the policy has cut; there is room for one event and the next message.
     fn publish_gap(&mut self) {
         let dropped = std::mem::take(&mut self.dropped);
-        let head = EventHead {
-            instrument: InstrumentId::NONE,
-            venue_ts: None,
-            recv_ts: dropped.to_ts,
-            flags: Flags::NONE,
-        };
+        let head =
+            EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: dropped.to_ts, flags: Flags::NONE };
         let gap = Gap {
             reason: GapReason::RingFull,
             first_missing: None,

@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_nap_costs_five_percent_whatever_a_wake_up_costs() {
-        let cases = [(Some(4_000), 100_000), (Some(10_000), 200_000), (Some(30_000), 600_000), (Some(900_000), 2_000_000)];
+        let cases =
+            [(Some(4_000), 100_000), (Some(10_000), 200_000), (Some(30_000), 600_000), (Some(900_000), 2_000_000)];
         for (cost, nap) in cases {
             assert_eq!(nap_of_cost(cost), nap, "{cost:?}");
         }

@@ -36,8 +36,9 @@ impl Wake {
         }
         // Pairs with the fence in `sleep`: either this load sees `sleeping`, or `has_work` sees what was published.
         fence(Ordering::SeqCst);
-        // Taken back at once: one wake-up for each time the consumer goes to sleep.
-        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::Relaxed) {
+        // Not taken back by a swap here, which would spare a second `unpark` until the consumer runs: loom finds an order
+        // in which that loses a wake-up.
+        if self.sleeping.load(Ordering::Relaxed) {
             self.unpark();
         }
     }

@@ -186,9 +186,8 @@ mod tests {
     #[test]
     fn a_quiet_stream_does_not_pin_the_blocks_of_the_batching_thread() {
         let mut gather = Gather::new(500);
-        let blocks: Vec<_> = (1..=400)
-            .map(|n| Arc::new(Block::of(StreamId(1), Epoch(1), Seq(n), SourceId(0), &[event(n)])))
-            .collect();
+        let blocks: Vec<_> =
+            (1..=400).map(|n| Arc::new(Block::of(StreamId(1), Epoch(1), Seq(n), SourceId(0), &[event(n)]))).collect();
         for block in &blocks {
             gather.push(block.clone());
         }

@@ -191,8 +191,17 @@ fn every_event_is_stored_once_and_the_rest_is_flushed_at_the_end() {
 #[test]
 fn failures_are_retried_counted_and_lose_nothing() {
     use Act::{Take, TakeButAnswerUnknown, Unavailable};
-    let script =
-        [Unavailable, Unavailable, Unavailable, Unavailable, Unavailable, Take, TakeButAnswerUnknown, Take, Unavailable];
+    let script = [
+        Unavailable,
+        Unavailable,
+        Unavailable,
+        Unavailable,
+        Unavailable,
+        Take,
+        TakeButAnswerUnknown,
+        Take,
+        Unavailable,
+    ];
     let run = run(&[600, 600, 600], 500, &script, &[]);
     assert_eq!(run.store.lock().unwrap().events, expected(1800, &[]));
     assert_eq!(run.counters.retries.get(), 7, "five, one after the unknown outcome, one");

@@ -216,7 +216,11 @@ mod tests {
         let cases = [
             ("50 % is quiet", seen(5_000, 0), None),
             ("above 50 %", seen(5_001, 0), Some((Severity::Debug, "Channel utilization: 50% (5001/10000)"))),
-            ("80 % is not yet a warning", seen(8_000, 0), Some((Severity::Debug, "Channel utilization: 80% (8000/10000)"))),
+            (
+                "80 % is not yet a warning",
+                seen(8_000, 0),
+                Some((Severity::Debug, "Channel utilization: 80% (8000/10000)")),
+            ),
             (
                 "above 80 %",
                 seen(8_001, 0),
@@ -229,7 +233,10 @@ mod tests {
             (
                 "a long wait is",
                 seen(100, 100_000_001),
-                Some((Severity::Warn, "Channel full! Blocking until space available. Symbol: BTCUSDT, Price: 61837.63")),
+                Some((
+                    Severity::Warn,
+                    "Channel full! Blocking until space available. Symbol: BTCUSDT, Price: 61837.63",
+                )),
             ),
         ];
         for (name, seen, expected) in cases {
@@ -258,7 +265,12 @@ mod tests {
         let cases = [
             ("filling up to its age is normal", (0, 16), (5_000, 5_000), None),
             ("overdue", (0, 16), (8_100, 5_000), Some("Batch buffer 81% full (0/16), database writes may be slow")),
-            ("blocks waiting", (14, 16), (10, 5_000), Some("Batch buffer 87% full (14/16), database writes may be slow")),
+            (
+                "blocks waiting",
+                (14, 16),
+                (10, 5_000),
+                Some("Batch buffer 87% full (14/16), database writes may be slow"),
+            ),
         ];
         for (name, blocks, age, expected) in cases {
             let mut notices = Vec::new();

@@ -34,8 +34,14 @@ mod tests {
 
     #[test]
     fn prints_for_people() {
-        assert_eq!(["0", "999", "1,000", "12,345,678"], [0, 999, 1_000, 12_345_678].map(grouped).each_ref().map(String::as_str));
+        assert_eq!(
+            ["0", "999", "1,000", "12,345,678"],
+            [0, 999, 1_000, 12_345_678].map(grouped).each_ref().map(String::as_str)
+        );
         assert_eq!((percent(4, 5), percent(1, 0)), (80, 0));
-        assert_eq!((duration(350_000).as_str(), duration(14_999_999).as_str(), duration(2_560_000_000).as_str()), ("350 us", "14 ms", "2.5 s"));
+        assert_eq!(
+            (duration(350_000).as_str(), duration(14_999_999).as_str(), duration(2_560_000_000).as_str()),
+            ("350 us", "14 ms", "2.5 s")
+        );
     }
 }

@@ -98,7 +98,11 @@ pub fn final_report(watched: &Watched) -> String {
             duration(c.blocked_ns.get()),
             percent(c.ring_peak_ever.get().min(source.ring_capacity), source.ring_capacity),
         );
-        let groups = [("frames rejected", &c.frames_rejected), ("trades rejected", &c.events_rejected), ("dropped", &c.events_dropped)];
+        let groups = [
+            ("frames rejected", &c.frames_rejected),
+            ("trades rejected", &c.events_rejected),
+            ("dropped", &c.events_dropped),
+        ];
         for (what, reasons) in groups {
             for (reason, count) in reasons.iter().filter(|(_, count)| *count > 0) {
                 let _ = write!(out, ", {count} {what}: {reason}");
@@ -126,7 +130,13 @@ mod tests {
             simulated: true,
             sink: "parquet",
             account: Account { sources, sink, accepted },
-            rings: vec![RingView { source: "sim".into(), capacity: 10_000, depth: 300, peak_ever: 1_250, blocked_ns: 2_000_000 }],
+            rings: vec![RingView {
+                source: "sim".into(),
+                capacity: 10_000,
+                depth: 300,
+                peak_ever: 1_250,
+                blocked_ns: 2_000_000,
+            }],
             batches: 12,
             batches_failed: 1,
             retries: 3,
