@@ -139,6 +139,9 @@ fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadlin
 }
 
 fn print_how_to_look(dir: &Path) {
+    if !dir.join("trades").is_dir() {
+        return;
+    }
     let files = format!("{}/trades/**/*.parquet", dir.display());
     eprintln!("\nLook at it with any of:");
     eprintln!(

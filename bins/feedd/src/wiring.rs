@@ -87,10 +87,6 @@ pub fn start(config: &Config, events_max: Option<u64>) -> Result<Run> {
         clock: shared.clock.clone(),
         stop: shared.stop.clone(),
     });
-    for placement in &shared.cores {
-        let core = placement.core.map_or_else(|| "not pinned".to_owned(), |core| format!("core {core}"));
-        tracing::info!(thread = placement.thread, "{core}");
-    }
     let lane = spawn_lane(config, &shared, &data_dir, sink, blocks, storage)?;
     let core = |index: usize| shared.cores.get(index).and_then(|placement| placement.core);
     let batching = spawn(BATCHING, core(0), move || fan_in.run())?;
@@ -135,7 +131,19 @@ fn placements(config: &Config) -> Vec<Placement> {
     };
     let sources = config.sources.iter().map(|source| (source.name.clone(), choice(source.core)));
     let threads: Vec<_> = std::iter::once((BATCHING.to_owned(), choice(config.batching.core))).chain(sources).collect();
-    plan(&threads, &usable_cores())
+    let cores = usable_cores();
+    let placements = plan(&threads, &cores);
+    for ((thread, choice), placement) in threads.iter().zip(&placements) {
+        match (choice, placement.core) {
+            (_, Some(core)) => tracing::info!("thread {thread}: pinned to core {core}"),
+            (CoreChoice::Auto, None) => {
+                let count = cores.len();
+                tracing::info!("thread {thread}: not pinned, {count} cores do not suffice for it and everything else");
+            }
+            (_, None) => tracing::info!("thread {thread}: not pinned, as configured"),
+        }
+    }
+    placements
 }
 
 /// A source that is ready to run.
@@ -150,7 +158,13 @@ impl ReadySource {
     fn spawn(self, core: Option<usize>) -> Result<SourceThread> {
         let Self { mut source, mut outlet, .. } = self;
         let name = source.name().to_owned();
-        let thread = spawn(&name, core, move || source.run(&mut outlet))?;
+        // Told at once, not only at the end of a run that may last for weeks.
+        let run = move || {
+            source
+                .run(&mut outlet)
+                .inspect_err(|error| tracing::error!(source = source.name(), "source ended: {error}"))
+        };
+        let thread = spawn(&name, core, run)?;
         Ok(SourceThread { name, thread })
     }
 }

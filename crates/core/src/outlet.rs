@@ -141,8 +141,10 @@ struct DroppedSpan {
     to_ts: Option<UnixNanos>,
 }
 
-/// Longest sleep of a blocked producer: it looks again after it.
-const BLOCKED_SLEEP: Duration = Duration::from_micros(200);
+/// Sleeps of a blocked producer, from the first to the longest: a reader drains a ring in some 50 us, a slow store takes
+/// milliseconds.
+const BLOCKED_SLEEP_MIN: Duration = Duration::from_micros(10);
+const BLOCKED_SLEEP: Duration = Duration::from_micros(320);
 /// "No price" in [`SourceCounters::blocked_scale`].
 const NO_PRICE: u64 = 255;
 
@@ -286,6 +288,7 @@ impl Outlet {
         let start = self.parts.clock.mono();
         self.announce_wait(start, piece);
         let backoff = Backoff::new();
+        let mut sleep = BLOCKED_SLEEP_MIN;
         let done = loop {
             if self.try_push(piece) {
                 break true;
@@ -293,7 +296,12 @@ impl Outlet {
             if self.parts.ring.is_abandoned() || self.parts.stop.is_aborted() {
                 break false;
             }
-            if backoff.is_completed() { std::thread::park_timeout(BLOCKED_SLEEP) } else { backoff.snooze() }
+            if backoff.is_completed() {
+                std::thread::park_timeout(sleep);
+                sleep = (sleep * 2).min(BLOCKED_SLEEP);
+            } else {
+                backoff.snooze();
+            }
         };
         let counters = &self.parts.counters;
         counters.blocked_ns.add(self.parts.clock.mono().since(start));

@@ -12,6 +12,7 @@
 
 mod gather;
 mod lane;
+mod offer;
 mod quarantine;
 mod retry;
 

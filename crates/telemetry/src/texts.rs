@@ -80,8 +80,13 @@ pub fn status_line(before: &Snapshot, now: &Snapshot, running: Duration) -> Stri
 #[must_use]
 pub fn final_report(watched: &Watched) -> String {
     let account = watched.account();
+    let kept_out = account.sources.frames_rejected + account.sources.rejected + account.sink.quarantined;
     let verdict = match (account.unaccounted(), account.sink.in_lane + account.sink.in_sink + account.sources.in_ring) {
-        (0, 0) => "complete".to_owned(),
+        (0, 0) => match (kept_out, account.sources.dropped) {
+            (0, 0) => "complete".to_owned(),
+            (rejected, 0) => format!("complete, {} rejected", grouped(rejected)),
+            (rejected, dropped) => format!("complete, {} rejected, {} DROPPED", grouped(rejected), grouped(dropped)),
+        },
         (0, pending) => format!("{} events pending when the run ended", grouped(pending)),
         (n, _) => format!("{} UNACCOUNTED: a defect of feedd, please report it", grouped(n)),
     };

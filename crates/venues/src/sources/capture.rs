@@ -160,17 +160,15 @@ impl Source for CaptureSource {
     fn run(&mut self, outlet: &mut Outlet) -> Result<(), SourceError> {
         let mut before = 0;
         let mut failed = None;
-        for file in &self.files {
+        for (index, file) in self.files.iter().enumerate() {
             match self.deliver(file, before, outlet) {
                 Ok(None) => {}
                 Ok(Some(_)) => return failed.map_or(Ok(()), Err),
                 // One damaged file does not keep the others from being read.
                 Err(error) => {
-                    tracing::error!(
-                        source = self.name(),
-                        error = &error as &dyn std::error::Error,
-                        "recording not read to its end"
-                    );
+                    if index + 1 < self.files.len() {
+                        tracing::error!(source = self.name(), "not read to its end, going on with the next: {error}");
+                    }
                     failed = Some(error);
                 }
             }
