@@ -4,10 +4,10 @@ use crate::cli::{ConfigArgs, RunArgs};
 use crate::operator::{Operator, live_line};
 use crate::{EXIT_TROUBLE, EXIT_USAGE, logging};
 use anyhow::{Context, Result};
-use feedd_config::{Loaded, Machine, SinkKind};
+use feedd_config::{Config, Loaded, LogFormat, Machine, SinkKind};
 use feedd_core::affinity::usable_cores;
 use feedd_run::{Run, RunEnd};
-use feedd_telemetry::{final_report, started_line};
+use feedd_telemetry::{Watched, final_report, started_line};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::path::Path;
 use std::process::ExitCode;
@@ -92,15 +92,26 @@ fn record(loaded: &Loaded, args: &RunArgs) -> Result<RunEnd> {
     let (watched, data_dir) = (run.watched().clone(), run.data_dir().to_owned());
     let end = if over { run.join() } else { run.abandon() };
     operator.end();
-    eprintln!("{}", final_report(&watched));
+    report(&end, &watched, config, &data_dir);
+    Ok(end)
+}
+
+/// The end of a run: the account, what went wrong, and where to look.
+fn report(end: &RunEnd, watched: &Watched, config: &Config, data_dir: &Path) {
+    if config.log.format == LogFormat::Json {
+        // Whoever reads JSON lines reads nothing else.
+        tracing::info!("{}", final_report(watched));
+        end.troubles.iter().for_each(|trouble| tracing::error!("{trouble}"));
+        return;
+    }
+    eprintln!("{}", final_report(watched));
     for trouble in &end.troubles {
         eprintln!("feedd: {trouble}");
     }
     if config.sink.kind == SinkKind::Parquet {
         print_how_to_look(&config.parquet.dir);
     }
-    print_kept_aside(&data_dir);
-    Ok(end)
+    print_kept_aside(data_dir);
 }
 
 /// Set by the first SIGINT or SIGTERM; a second one ends the process at once.
