@@ -40,6 +40,14 @@ pub(crate) fn check(args: &ConfigArgs) -> ExitCode {
 
 /// Records until the sources end, a bound is reached or a signal comes.
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
+    // First of all, so that a signal during the start is not lost.
+    let signalled = match signals() {
+        Ok(signalled) => signalled,
+        Err(error) => {
+            eprintln!("feedd: {error:#}");
+            return ExitCode::from(EXIT_TROUBLE);
+        }
+    };
     let (cores, venues) = machine();
     let machine = Machine { cores: &cores, venues: &venues };
     let environment = feedd_config::environment().into_iter();
@@ -51,7 +59,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
                 return ExitCode::from(EXIT_USAGE);
             }
         };
-    match record(&loaded, args) {
+    match record(&loaded, args, &signalled) {
         Ok(end) if end.troubles.is_empty() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(EXIT_TROUBLE),
         Err(error) => {
@@ -66,11 +74,10 @@ fn machine() -> (Vec<usize>, Vec<&'static str>) {
     (usable_cores(), feedd_venues::table::names().collect())
 }
 
-fn record(loaded: &Loaded, args: &RunArgs) -> Result<RunEnd> {
+fn record(loaded: &Loaded, args: &RunArgs, signalled: &AtomicBool) -> Result<RunEnd> {
     let live = live_line();
     logging::start(&loaded.config.log, &live)?;
     let config = &loaded.config;
-    let signalled = signals()?;
     tracing::info!("{}", started_line(config.ring.capacity as u64));
     let run = feedd_run::start(config, args.events)?;
     tracing::info!(
@@ -88,7 +95,7 @@ fn record(loaded: &Loaded, args: &RunArgs) -> Result<RunEnd> {
         run.stop().clone(),
     )
     .context("starting the telemetry thread")?;
-    let over = supervise(&run, &signalled, args.bound_time, config.stop.deadline);
+    let over = supervise(&run, signalled, args.bound_time, config.stop.deadline);
     let (watched, data_dir) = (run.watched().clone(), run.data_dir().to_owned());
     let end = if over { run.join() } else { run.abandon() };
     operator.end();

@@ -31,7 +31,7 @@ impl Flags {
     pub const REPLAYED: Self = Self(2);
     /// Fetched later by us to fill a gap.
     pub const BACKFILLED: Self = Self(4);
-    /// The venue's time is outside the configured limits, or our clock stepped.
+    /// The receive time is not to be trusted: our clock stepped.
     pub const DOUBTFUL_CLOCK: Self = Self(8);
     /// The price jumped further from the agreed price than configured.
     pub const PRICE_JUMP: Self = Self(16);

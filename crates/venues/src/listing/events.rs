@@ -1,9 +1,9 @@
 //! One JSON line an event, in file order; numbers as the exact text of the frame.
 
+use super::words::{sha256_hex, side_name};
 use super::{Listener, ListingError, Place, Problem, walk};
-use crate::listing::summary::sha256_hex;
 use crate::message::{BookMsg, LevelNum, Message, Num, QuoteMsg, TradeMsg};
-use feedd_model::{BookAction, Side, UnixNanos, VenueSeq};
+use feedd_model::{BookAction, UnixNanos, VenueSeq};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
@@ -214,13 +214,6 @@ fn write_seq(object: &mut Object<'_>, name: &str, seq: Option<VenueSeq>) {
 fn write_replay(object: &mut Object<'_>, replay: bool) {
     if replay {
         object.number("replay", true);
-    }
-}
-
-pub(super) const fn side_name(side: Side) -> &'static str {
-    match side {
-        Side::Buy => "buy",
-        Side::Sell => "sell",
     }
 }
 

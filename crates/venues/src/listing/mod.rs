@@ -6,6 +6,7 @@
 mod events;
 mod summary;
 mod symbols;
+mod words;
 
 pub use events::{Listed, list_events};
 pub use summary::{Summary, summarize};

@@ -1,7 +1,7 @@
 //! One summary of a whole capture: counts, exact sums and digests, to compare two decoders by.
 
-use super::events::side_name;
 use super::symbols::SymbolSummary;
+use super::words::{sha256_hex, side_name};
 use super::{Listener, ListingError, Place, Problem, walk};
 use crate::message::{BookMsg, LevelNum, Message, Num, QuoteMsg, TradeMsg};
 use feedd_model::{BookAction, Decimal, UnixNanos};
@@ -187,12 +187,4 @@ fn push_levels(out: &mut String, levels: &[LevelNum]) {
 
 fn push_canonical(out: &mut String, value: Decimal) {
     let _ = write!(out, "{}", value.canonical());
-}
-
-/// The digest in lower-case hexadecimal.
-pub(super) fn sha256_hex(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::with_capacity(64), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
