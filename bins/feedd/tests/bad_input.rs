@@ -10,7 +10,10 @@ use common::disk::SmallDisk;
 use common::synthetic::{line, source, trade, write};
 use common::{Ended, Feedd, run, run_args, stored};
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The stored trades' prices in order, as plain numbers.
 fn prices(dir: &Path) -> Vec<String> {
@@ -293,4 +296,40 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     assert!(ended.stderr.contains("sink works again"), "{}", ended.stderr);
     assert_eq!(account.get("frames.decoded"), account.get("frames.received"));
     stored::assert_dense("full disk", &stored::read(&dir), 1, account.get("events.accepted"));
+}
+
+/// Runs feedd as a user without rights: `None`, with a printed note, when the tests do not run as root.
+fn run_without_rights(binary: &Path, args: &[&str]) -> Option<(Option<i32>, String)> {
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let output = Command::new("setpriv").args(user).arg(binary).args(args).current_dir("/").output().ok()?;
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    if stderr.starts_with("setpriv: ") {
+        println!("skipped: another user cannot be taken here ({})", stderr.trim());
+        return None;
+    }
+    Some((output.status.code(), stderr))
+}
+
+#[test]
+fn what_this_user_may_not_read_or_write_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let open_to_all = |path: &Path| std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    open_to_all(folder.path());
+    let binary = folder.path().join("feedd");
+    std::fs::copy(env!("CARGO_BIN_EXE_feedd"), &binary).unwrap();
+    open_to_all(&binary);
+    let closed = folder.path().join("binance");
+    write(folder.path(), "binance", "a.jsonl", &trade(1, "7"));
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    let data = closed.join("data");
+    let capture = format!("capture:{}", closed.display());
+    let cases: [(&str, Vec<&str>, &str); 2] = [
+        ("a data folder", vec!["run", "--data-dir", data.to_str().unwrap()], "data.dir: cannot write to"),
+        ("a folder of captures", vec!["run", "--source", &capture, "--data-dir", "/tmp"], "source.0.path: cannot read"),
+    ];
+    for (name, args, said) in cases {
+        let Some((code, stderr)) = run_without_rights(&binary, &args) else { return };
+        assert_eq!(code, Some(2), "{name}: {stderr}");
+        assert!(stderr.contains(said) && stderr.contains("Permission denied"), "{name}: {stderr}");
+    }
 }
