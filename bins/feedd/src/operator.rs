@@ -25,7 +25,7 @@ pub(crate) fn live_line() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         live.set_draw_target(ProgressDrawTarget::hidden());
     }
-    live.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    live.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
     live
 }
 
@@ -83,7 +83,7 @@ impl Look {
     fn set_up_progress(&self) {
         let total: u64 = self.progress.iter().map(|p| p.total.get()).sum();
         if total > 0 && self.progress.len() == self.watched.sources.len() {
-            let template = "[{bar:24}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left | {msg}";
+            let template = "[{bar:20}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left | {wide_msg}";
             self.live.set_length(total);
             self.live
                 .set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -49,7 +49,8 @@ pub fn health_line(before: &Snapshot, now: &Snapshot, interval: Duration) -> Str
     line
 }
 
-/// The live line of a terminal: rate since `before`, totals, fill of the fullest ring, lag.
+/// The live line of a terminal: what is wrong first, because a narrow terminal cuts the end; then rate since `before`,
+/// totals, fill of the fullest ring, lag.
 #[must_use]
 pub fn status_line(before: &Snapshot, now: &Snapshot, running: Duration) -> String {
     let account = &now.account;
@@ -60,9 +61,9 @@ pub fn status_line(before: &Snapshot, now: &Snapshot, running: Duration) -> Stri
     let peak = now.rings.iter().map(|ring| percent(ring.peak_ever, ring.capacity)).max().unwrap_or(0);
     let seconds = running.as_secs();
     format!(
-        "{}{:02}:{:02}:{:02} | {} events/s | {} accepted, {} stored | ring {fill}% (max {peak}%) | lag {} | {} rejected, \
-         {} dropped{}",
-        if now.simulated { "SIMULATED | " } else { "" },
+        "{}{}{:02}:{:02}:{:02} | {} events/s | {} accepted, {} stored | ring {fill}% max {peak}% | lag {}",
+        if now.simulated { "SIMULATED " } else { "" },
+        alarms(now),
         seconds / 3600,
         seconds / 60 % 60,
         seconds % 60,
@@ -70,10 +71,23 @@ pub fn status_line(before: &Snapshot, now: &Snapshot, running: Duration) -> Stri
         grouped(account.accepted),
         grouped(account.sink.stored),
         duration(now.lag_ns),
-        grouped(account.sources.frames_rejected + account.sources.rejected),
-        grouped(account.sources.dropped),
-        if now.sink_failing { " | SINK FAILING, retrying" } else { "" },
     )
+}
+
+/// What is wrong, or nothing.
+fn alarms(now: &Snapshot) -> String {
+    let account = &now.account;
+    let rejected = account.sources.frames_rejected + account.sources.rejected + account.sink.quarantined;
+    let mut out = String::new();
+    if now.sink_failing {
+        let _ = write!(out, "SINK {} FAILING, retrying | ", now.sink);
+    }
+    for (count, what) in [(account.sources.dropped, "DROPPED"), (rejected, "rejected")] {
+        if count > 0 {
+            let _ = write!(out, "{} {what} | ", grouped(count));
+        }
+    }
+    out
 }
 
 /// The end of a run: the account in one line, then each source, with reasons where something was not stored.
@@ -164,12 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn the_status_line_says_simulated_and_the_rate() {
-        let line = status_line(&snapshot(0, 1_000), &snapshot(500_000_000, 61_000), Duration::from_secs(3_725));
+    fn the_status_line_says_simulated_the_rate_and_first_what_is_wrong() {
+        let line = |now: &Snapshot| status_line(&snapshot(0, 1_000), now, Duration::from_secs(3_725));
+        let mut now = snapshot(500_000_000, 61_000);
+        let well = "01:02:05 | 120,000 events/s | 61,000 accepted, 61,000 stored | ring 3% max 12% | lag 14 ms";
+        assert_eq!(line(&now), format!("SIMULATED {well}"));
+        (now.sink_failing, now.account.sources.dropped, now.account.sources.rejected) = (true, 40, 1_200);
         assert_eq!(
-            line,
-            "SIMULATED | 01:02:05 | 120,000 events/s | 61,000 accepted, 61,000 stored | ring 3% (max 12%) | lag 14 ms | 0 \
-             rejected, 0 dropped"
+            line(&now),
+            format!("SIMULATED SINK parquet FAILING, retrying | 40 DROPPED | 1,200 rejected | {well}")
         );
     }
 }
