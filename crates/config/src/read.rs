@@ -53,7 +53,7 @@ fn read_sections(root: &mut Section<'_, '_>, config: &mut Config) {
     root.section("parquet", |s| read_parquet(s, &mut config.parquet));
     root.section("validation", |s| read_validation(s, &mut config.validation));
     root.section("decode", |s| {
-        s.key("frame_bytes_max", &mut config.decode.frame_bytes_max, bytes(KIB..=GIB));
+        s.key("frame_bytes_max", &mut config.decode.frame_bytes_max, bytes(KIB..=FRAME_BYTES_MAX));
         s.key("keep_unknown", &mut config.decode.keep_unknown, flag);
     });
     root.section("dead_letters", |s| {
@@ -202,7 +202,8 @@ const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
 const KIB: u64 = 1 << 10;
-const GIB: u64 = 1 << 30;
+/// The decoders' own limit.
+const FRAME_BYTES_MAX: u64 = 16 << 20;
 const TIB: u64 = 1 << 40;
 /// Bytes of a file that may grow: neither one for every few rows nor more than a disk.
 const FILE_BYTES: RangeInclusive<u64> = 64 * KIB..=TIB;

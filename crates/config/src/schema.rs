@@ -129,7 +129,8 @@ pub struct Validation {
 /// `[decode]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decode {
-    /// Largest frame in bytes; a larger one is a dead letter; 1 KiB to 1 GiB. Default 16 MiB.
+    /// Largest frame in bytes; a larger one is a dead letter; 1 KiB to 16 MiB, the decoders' own limit. Default
+    /// 16 MiB.
     pub frame_bytes_max: u64,
     /// Whether frames of unknown kinds are kept as dead letters, too. Default false: they are only counted.
     pub keep_unknown: bool,
