@@ -2,6 +2,7 @@
 
 use crate::cli::DecodeArgs;
 use crate::{EXIT_TROUBLE, EXIT_USAGE};
+use feedd_core::error_text;
 use feedd_venues::capture::expand;
 use feedd_venues::listing::{ListingError, Problem, list_events, summarize};
 use std::io::{BufWriter, ErrorKind, Write};
@@ -62,7 +63,6 @@ fn one(
     out.write_all(b"\n").map_err(ListingError::Write)
 }
 
-fn report(error: &dyn std::error::Error) {
-    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-    eprintln!("feedd: {error}{cause}");
+fn report(error: &(dyn std::error::Error + 'static)) {
+    eprintln!("feedd: {}", error_text(error));
 }

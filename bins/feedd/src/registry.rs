@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use feedd_config::{Channel, Config, JumpAction, SinkKind, Source as SourceConfig, SourceKind, Validation};
 use feedd_core::dead_letters::DeadLetters;
 use feedd_core::{Instruments, Sink, Source};
+use feedd_model::duration_nanos;
 use feedd_sink_null::NullSink;
 use feedd_sink_parquet::{ParquetConfig, ParquetSink};
 use feedd_venues::sim::SimConfig;
@@ -11,7 +12,6 @@ use feedd_venues::sources::{CaptureConfig, CaptureSource, Progress, SimSource, S
 use feedd_venues::{pace, validate};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
 
 type BuildSink = fn(&Config, &Instruments) -> Result<Box<dyn Sink>>;
 
@@ -39,7 +39,7 @@ pub fn sink(config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>>
 fn parquet(config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> {
     let parquet = ParquetConfig {
         file_bytes_max: config.parquet.file_bytes_max,
-        file_age_ns_max: nanos(config.parquet.file_age_max),
+        file_age_ns_max: duration_nanos(config.parquet.file_age_max),
         row_group_rows_max: config.parquet.row_group_rows_max,
         memory_bytes_max: usize::try_from(config.parquet.memory_max).unwrap_or(usize::MAX),
         compression_level: config.parquet.compression_level,
@@ -117,12 +117,7 @@ fn validation(config: &Validation) -> validate::ValidationConfig {
             JumpAction::Reject => validate::JumpAction::Reject,
         },
         price_jump_confirm_trades: config.price_jump_confirm_trades,
-        future_ns_max: nanos(config.future_max),
-        past_ns_max: nanos(config.past_max),
+        future_ns_max: duration_nanos(config.future_max),
+        past_ns_max: duration_nanos(config.past_max),
     }
-}
-
-/// Nanoseconds of a duration; the longest number for more than 584 years.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -3,7 +3,7 @@
 use feedd_core::accounting::Account;
 use feedd_core::data_dir::DataDir;
 use feedd_core::dead_letters::DeadLetterWriter;
-use feedd_core::{SourceError, Stop};
+use feedd_core::{SourceError, Stop, error_text};
 use feedd_delivery::LaneEnd;
 use feedd_telemetry::Watched;
 use feedd_venues::sources::Progress;
@@ -82,7 +82,7 @@ impl Run {
         match self.lane.join() {
             Ok(LaneEnd::Drained) => {}
             Ok(LaneEnd::Deadline) => troubles.push("the stop deadline passed before everything was stored".to_owned()),
-            Ok(LaneEnd::Fatal(error)) => troubles.push(format!("storage stopped: {}", chain(&error))),
+            Ok(LaneEnd::Fatal(error)) => troubles.push(format!("storage stopped: {}", error_text(&error))),
             Err(_) => troubles.push("the storage thread panicked".to_owned()),
         }
         // Nobody takes events any more: whoever still produces or waits (after a panic of the batching thread, or a sink
@@ -91,7 +91,7 @@ impl Run {
         for source in self.sources {
             match source.thread.join() {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => troubles.push(format!("source {}: {}", source.name, chain(&error))),
+                Ok(Err(error)) => troubles.push(format!("source {}: {}", source.name, error_text(&error))),
                 Err(_) => troubles.push(format!("source {} panicked", source.name)),
             }
         }
@@ -116,15 +116,4 @@ impl Run {
 /// Events that were decoded and reached neither the sink nor quarantine.
 fn not_stored(account: &Account) -> u64 {
     account.sources.in_ring + account.sink.in_lane + account.sink.in_sink
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -63,7 +63,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
 
 /// The shortest text that [`duration`] reads back as the same value, for values in whole nanoseconds below 584 years.
 pub(crate) fn show_duration(duration: Duration) -> String {
-    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let nanos = feedd_model::duration_nanos(duration);
     show(nanos, DURATION_UNITS, "0s")
 }
 

@@ -1,6 +1,6 @@
 //! The two clocks, as arguments: nothing else in the project asks the system for the time.
 
-use feedd_model::{MonoNanos, UnixNanos};
+use feedd_model::{MonoNanos, UnixNanos, duration_nanos};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ impl Clock for SystemClock {
     }
 
     fn mono(&self) -> MonoNanos {
-        MonoNanos(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        MonoNanos(duration_nanos(self.start.elapsed()))
     }
 }
 
@@ -63,11 +63,6 @@ impl ManualClock {
     pub fn advance(&self, nanos: u64) {
         self.wall.fetch_add(i64::try_from(nanos).unwrap_or(i64::MAX), Ordering::Relaxed);
         self.mono.fetch_add(nanos, Ordering::Relaxed);
-    }
-
-    /// Steps the wall clock alone, as an administrator or NTP does.
-    pub fn step_wall(&self, nanos: i64) {
-        self.wall.fetch_add(nanos, Ordering::Relaxed);
     }
 }
 

@@ -137,8 +137,6 @@ pub struct SourceCounters {
     pub blocked_price: AtomicI64,
     /// Price of the event that waits: decimals; above 30 when it has no price.
     pub blocked_scale: Counter,
-    /// Monotonic time of the last frame; 0 before the first.
-    pub last_frame: Counter,
     /// Raw texts that could not be kept because the writer of dead letters was behind.
     pub dead_letters_missed: Counter,
     /// Written by the batching thread: events taken from the ring, which is when they are accepted.
@@ -173,7 +171,6 @@ impl SourceCounters {
             blocked_instrument: Counter::default(),
             blocked_price: AtomicI64::new(0),
             blocked_scale: Counter::default(),
-            last_frame: Counter::default(),
             dead_letters_missed: Counter::default(),
             events_accepted: Counter::default(),
             ring_peak: Counter::default(),

@@ -162,9 +162,8 @@ fn read_state(path: &Path) -> Result<Option<State>, DataDirError> {
 
 /// Writes a small file so that it is there whole or not at all: temporary name, sync, rename, sync of the folder.
 ///
-/// # Errors
-/// [`DataDirError::Io`]; the former content stays then.
-pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
+/// On an error the former content stays.
+fn write_whole(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
     let tmp = path.with_extension("tmp");
     let mut file = File::create(&tmp).map_err(io(&tmp, "creating"))?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(io(&tmp, "writing"))?;

@@ -105,10 +105,7 @@ impl FanIn {
             if moved == 0 {
                 if total == 0 {
                     let inputs = &self.parts.inputs;
-                    // Only the end of the last source is news: one that ended earlier must not keep this thread awake.
-                    let has_work =
-                        || inputs.iter().any(|i| !i.ring.is_empty()) || inputs.iter().all(|i| i.ring.is_abandoned());
-                    waiter.idle(opened, &self.parts.wake, has_work);
+                    waiter.idle(opened, &self.parts.wake, || has_news(inputs));
                 }
                 break;
             }
@@ -181,6 +178,12 @@ impl FanIn {
     }
 }
 
+/// Whether there is a reason not to sleep: an event, or the end of the last source. One source that ended earlier is none,
+/// or this thread would never sleep again.
+fn has_news(inputs: &[Input]) -> bool {
+    inputs.iter().any(|input| !input.ring.is_empty()) || inputs.iter().all(|input| input.ring.is_abandoned())
+}
+
 /// Copies up to `room` events of one ring into the block and frees their slots.
 #[inline]
 fn drain(input: &mut Input, block: &mut Block, room: usize) -> usize {
@@ -233,5 +236,32 @@ impl Wait {
         if self.since.is_some() {
             counters.blocked_since.set(0);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use feedd_model::{EventBody, EventHead, Flags, InstrumentId, Status, StatusCode};
+
+    #[test]
+    fn a_source_that_ended_is_no_reason_to_stay_awake_until_all_have() {
+        let (mut producers, mut inputs) = (Vec::new(), Vec::new());
+        for source in 0..2 {
+            let (producer, ring) = rtrb::RingBuffer::new(4);
+            producers.push(producer);
+            let counters = Arc::new(CachePadded::new(SourceCounters::new(&["x"], &["y"])));
+            inputs.push(Input { source: SourceId(source), ring, counters });
+        }
+        assert!(!has_news(&inputs), "silence");
+        drop(producers.remove(0));
+        assert!(!has_news(&inputs), "one source has ended, the other is silent");
+        let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: None, flags: Flags::NONE };
+        let event = Event::new(head, EventBody::Status(Status { code: StatusCode::Connected, detail: 0 }));
+        producers[0].push(event).expect("there is room");
+        assert!(has_news(&inputs), "an event");
+        inputs[1].ring.pop().expect("it is there");
+        drop(producers);
+        assert!(has_news(&inputs), "the last source has ended");
     }
 }

@@ -20,6 +20,7 @@ pub mod contract;
 pub mod counters;
 pub mod data_dir;
 pub mod dead_letters;
+mod error_text;
 pub mod fanin;
 pub mod instruments;
 pub mod link;
@@ -33,6 +34,7 @@ pub mod wake;
 
 pub use block::{BLOCK_EVENTS_MAX, Block, BlockPool, Run};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use error_text::error_text;
 pub use feedd_model::{Epoch, Seq, SourceId, StreamId};
 pub use instruments::{Instrument, Instruments, InstrumentsError};
 pub use outlet::{Burst, FullPolicy, Outlet};

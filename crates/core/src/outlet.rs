@@ -49,17 +49,6 @@ impl Burst {
         }
     }
 
-    /// The events of the message that is being built.
-    pub fn open_message(&mut self) -> &mut [Event] {
-        let start = self.ends.last().copied().unwrap_or(0);
-        &mut self.events[start..]
-    }
-
-    /// Takes back the message that is being built.
-    pub fn discard_message(&mut self) {
-        self.events.truncate(self.ends.last().copied().unwrap_or(0));
-    }
-
     /// All events.
     #[must_use]
     pub fn events(&self) -> &[Event] {

@@ -165,14 +165,6 @@ pub enum SinkError {
     },
 }
 
-impl SinkError {
-    /// Whether the same range may be offered again as it is.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
-    }
-}
-
 /// A store of events. One thread calls it; `write` ranges arrive in order.
 pub trait Sink: Send {
     /// Short name, as in the configuration.

@@ -10,14 +10,13 @@ use feedd_core::link::{LinkReceiver, link};
 use feedd_core::outlet::{Budget, Burst, Ended, FullPolicy, Outlet, OutletParts};
 use feedd_core::wait::WaitStrategy;
 use feedd_core::wake::Wake;
-use feedd_core::{Block, BlockPool, Clock, Stop, SystemClock};
+use feedd_core::{Block, BlockPool, Stop, SystemClock};
 use feedd_model::{
-    Epoch, Event, EventBody, EventHead, Flags, GapReason, InstrumentId, MonoNanos, Seq, SourceId, Status, StatusCode,
-    StreamId, UnixNanos,
+    Epoch, Event, EventBody, EventHead, Flags, GapReason, InstrumentId, Seq, SourceId, Status, StatusCode, StreamId,
+    UnixNanos,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 type Counters = Arc<CachePadded<SourceCounters>>;
@@ -51,17 +50,7 @@ struct Rig {
 }
 
 fn rig(producers: u16, ring: usize, policy: FullPolicy, wait: WaitStrategy, budget: Option<&Budget>) -> Rig {
-    rig_with(producers, ring, policy, wait, budget, Arc::new(SystemClock::new()))
-}
-
-fn rig_with(
-    producers: u16,
-    ring: usize,
-    policy: FullPolicy,
-    wait: WaitStrategy,
-    budget: Option<&Budget>,
-    clock: Arc<dyn Clock>,
-) -> Rig {
+    let clock = Arc::new(SystemClock::new());
     let stop = Stop::new();
     let wake = Arc::new(Wake::new(wait.parks()));
     let (sender, lane) = link(4);
@@ -181,33 +170,6 @@ proptest! {
         let account = Account::read(rig.counters.iter().map(|c| &***c), &rig.batching, &storage);
         prop_assert_eq!(account.unaccounted(), 0, "{}", account);
     }
-}
-
-/// A clock that counts how often the batching thread looks.
-struct CountedClock(SystemClock, AtomicU64);
-
-impl Clock for CountedClock {
-    fn wall(&self) -> UnixNanos {
-        self.0.wall()
-    }
-    fn mono(&self) -> MonoNanos {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.mono()
-    }
-}
-
-#[test]
-fn a_source_that_ended_does_not_keep_the_batching_thread_awake() {
-    let clock = Arc::new(CountedClock(SystemClock::new(), AtomicU64::new(0)));
-    let mut rig = rig_with(2, 64, FullPolicy::Block, WaitStrategy::Park, None, clock.clone());
-    rig.outlets.pop();
-    rig.start();
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let looks = clock.1.load(Ordering::Relaxed);
-    drop(std::mem::take(&mut rig.outlets));
-    assert!(rig.collect().is_empty());
-    // About 170 while it spins for 50 µs, one for each sleep of 40 ms.
-    assert!(looks < 5_000, "{looks} looks in 300 ms of silence");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crossbeam_utils::CachePadded;
 use feedd_core::counters::StorageCounters;
 use feedd_core::link::LinkReceiver;
 use feedd_core::{Batch, Block, Clock, Sink, SinkError, Stop};
-use feedd_model::{MonoNanos, Seq};
+use feedd_model::{MonoNanos, Seq, duration_nanos};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl StorageLane {
         loop {
             let ended = self.take_blocks();
             let now = self.clock.mono();
-            if self.is_due(now, ended) {
+            if self.is_due(now) {
                 self.store_batch()?;
             } else if ended {
                 return self.flush();
@@ -154,16 +154,15 @@ impl StorageLane {
         self.gather.is_empty() && self.blocks.is_ended()
     }
 
-    fn is_due(&self, now: MonoNanos, ended: bool) -> bool {
-        let age = self.gather.oldest().map_or(0, |oldest| now.since(oldest));
-        let age_max = u64::try_from(self.limits.age_max.as_nanos()).unwrap_or(u64::MAX);
-        let closing = ended || self.blocks.is_ended();
-        !self.gather.is_empty() && (self.gather.len() >= self.limit || age >= age_max || closing)
+    fn is_due(&self, now: MonoNanos) -> bool {
+        let Some(oldest) = self.gather.oldest() else { return false };
+        let is_old = now.since(oldest) >= duration_nanos(self.limits.age_max);
+        is_old || self.gather.len() >= self.limit || self.blocks.is_ended()
     }
 
     /// Until the batch is due by age, or the next tick, or the bound.
     fn sleep_nanos(&self, now: MonoNanos) -> u64 {
-        let age_max = u64::try_from(self.limits.age_max.as_nanos()).unwrap_or(u64::MAX);
+        let age_max = duration_nanos(self.limits.age_max);
         let due = self.gather.oldest().map_or(u64::MAX, |oldest| age_max.saturating_sub(now.since(oldest)));
         let tick = TICK_NANOS.saturating_sub(now.since(self.last_tick));
         due.min(tick).clamp(1_000, SLEEP_NANOS_MAX)
@@ -205,5 +204,78 @@ impl StorageLane {
         }
         self.last_tick = now;
         self.offering.settle(|sink, now| sink.tick(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feedd_core::ManualClock;
+    use feedd_core::link::link;
+    use feedd_model::{
+        Epoch, Event, EventBody, EventHead, Flags, InstrumentId, SourceId, Status, StatusCode, StreamId, UnixNanos,
+    };
+
+    /// Takes nothing: these tests look at what is due.
+    struct NoSink;
+
+    impl Sink for NoSink {
+        fn name(&self) -> &'static str {
+            "none"
+        }
+        fn recover(&mut self, _: StreamId, _: Epoch) -> Result<Seq, SinkError> {
+            Ok(Seq(0))
+        }
+        fn write(&mut self, _: &Batch, _: MonoNanos) -> Result<(), SinkError> {
+            Ok(())
+        }
+        fn stored_seq(&self) -> Seq {
+            Seq(0)
+        }
+        fn tick(&mut self, _: MonoNanos) -> Result<(), SinkError> {
+            Ok(())
+        }
+        fn flush(&mut self, _: MonoNanos) -> Result<(), SinkError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_batch_is_due_by_its_size_or_by_the_age_of_its_oldest_event() {
+        let clock = Arc::new(ManualClock::at(UnixNanos(0)));
+        let (mut sender, blocks) = link(8);
+        let parts = LaneParts {
+            blocks,
+            sink: Box::new(NoSink),
+            limits: BatchLimits { events_max: 500, age_max: Duration::from_secs(5) },
+            retry: Retry { attempts: 3, delay: Duration::from_secs(1), delay_max: Duration::from_secs(30) },
+            quarantine: Quarantine::new(std::path::Path::new("never made")),
+            counters: Arc::new(CachePadded::new(StorageCounters::default())),
+            clock: clock.clone(),
+            stop: Stop::new(),
+        };
+        let mut lane = StorageLane::new(parts, 1);
+        let mut send = |first: u64, events: usize| {
+            let head = EventHead { instrument: InstrumentId(1), venue_ts: None, recv_ts: None, flags: Flags::NONE };
+            let event = Event::new(head, EventBody::Status(Status { code: StatusCode::Connected, detail: 0 }));
+            let block = Block::of(StreamId(1), Epoch(1), Seq(first), SourceId(0), &vec![event; events]);
+            sender.send(Arc::new(block), events as u64).expect("there is room");
+        };
+        clock.advance(6_000_000_000);
+        assert!(!lane.take_blocks() && !lane.is_due(clock.mono()), "nothing waits, whatever the time");
+        // Blocks of `Block::of` were opened at 0: the event is 6 s old.
+        send(1, 1);
+        lane.take_blocks();
+        assert!(lane.is_due(clock.mono()), "too old");
+        assert!(!lane.is_due(MonoNanos(4_999_999_999)), "one nanosecond before");
+        assert!(lane.is_due(MonoNanos(5_000_000_000)), "exactly as old as it may become");
+        lane.last_tick = MonoNanos(4_990_000_000);
+        assert_eq!(lane.sleep_nanos(MonoNanos(4_990_000_000)), 10_000_000, "woken when it is due, not later");
+        send(2, 498);
+        lane.take_blocks();
+        assert!(!lane.is_due(MonoNanos(1)), "499 young events");
+        send(500, 1);
+        lane.take_blocks();
+        assert!(lane.is_due(MonoNanos(1)), "500 events");
     }
 }

@@ -4,8 +4,8 @@ use crate::quarantine::Quarantine;
 use crate::retry::Retry;
 use crossbeam_utils::CachePadded;
 use feedd_core::counters::StorageCounters;
-use feedd_core::{Batch, BatchId, Clock, Sink, SinkError, Stop};
-use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
+use feedd_core::{Batch, BatchId, Clock, Sink, SinkError, Stop, error_text};
+use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId, duration_nanos};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,15 +176,15 @@ impl Offering {
         }
         // The first failures one by one, later each tenth: a long outage must not fill the log.
         if failed <= self.retry.attempts + 1 || failed.is_multiple_of(10) {
-            let cause = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
-            tracing::warn!(attempt = failed, %error, cause, "nothing is lost: the batch is offered again");
+            let error = error_text(error);
+            tracing::warn!(attempt = failed, error, "sink failed; it is tried again, nothing is given up");
         }
     }
 
     /// Waits, but not beyond the stop deadline.
     fn pause(&self, delay: Duration) -> Result<(), Broken> {
         let start = self.clock.mono();
-        let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let delay = duration_nanos(delay);
         loop {
             if self.stop.is_aborted() {
                 return Err(Broken::Deadline);

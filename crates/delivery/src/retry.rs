@@ -25,8 +25,7 @@ impl Retry {
         }
         let doublings = (failed - self.attempts).min(20);
         let bound = self.delay.saturating_mul(1 << doublings).min(self.delay_max);
-        let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(rng.u64(0..=nanos))
+        Duration::from_nanos(rng.u64(0..=feedd_model::duration_nanos(bound)))
     }
 
     /// Whether the quick attempts are used up: the batch counts as failed once.

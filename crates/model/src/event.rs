@@ -180,11 +180,6 @@ impl Event {
         }
     }
 
-    /// Sets flags beside those that are set.
-    pub fn add_flags(&mut self, flags: Flags) {
-        self.tag |= u32::from(flags.bits()) << 4;
-    }
-
     fn pack_trade(&mut self, trade: Trade) {
         self.set_kind(EventKind::Trade);
         self.set_decimal(0, 0, Some(trade.price));

@@ -27,4 +27,4 @@ pub use kinds::{
     Trade, TradeId,
 };
 pub use sum::{Sum, SumOverflow};
-pub use time::{MonoNanos, UnixNanos};
+pub use time::{MonoNanos, UnixNanos, duration_nanos};

@@ -36,6 +36,12 @@ impl UnixNanos {
     }
 }
 
+/// Nanoseconds of a duration; the largest number for more than 584 years.
+#[must_use]
+pub fn duration_nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl MonoNanos {
     /// Nanoseconds from `earlier` to `self`, 0 when `earlier` is later.
     #[must_use]

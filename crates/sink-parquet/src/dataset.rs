@@ -63,12 +63,6 @@ impl Dataset {
         }
     }
 
-    /// The dataset with that folder name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dataset| dataset.name() == name)
-    }
-
     /// Columns after the common ones.
     fn own_columns(self) -> Vec<Column> {
         use Column as C;

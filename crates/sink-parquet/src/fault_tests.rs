@@ -112,7 +112,10 @@ fn a_full_disk_loses_nothing_and_goes_on_when_there_is_room() {
         match sink.write(&batch(&events, Epoch(1), at..at + 100, 50), MonoNanos(0)) {
             Ok(()) => at += 100,
             Err(error) => {
-                assert!(error.is_retryable() && error.to_string().contains(".tmp"), "{error}");
+                assert!(
+                    matches!(error, SinkError::Unavailable { .. }) && error.to_string().contains(".tmp"),
+                    "{error}"
+                );
                 refusals += 1;
                 assert!(sink.tick(MonoNanos(1)).is_err() && sink.flush(MonoNanos(1)).is_err());
                 faults.room.store(2500, Ordering::Relaxed); // some room, until the next time

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers outside #[test] fail the test that calls them")]
 
 use feedd_core::contract::sink::{STREAM, batch, instruments, sample_events};
-use feedd_core::{Epoch, Seq, Sink};
+use feedd_core::{Epoch, Seq, Sink, SinkError};
 use feedd_model::MonoNanos;
 use feedd_sink_parquet::{ParquetConfig, ParquetSink};
 use std::path::Path;
@@ -47,7 +47,7 @@ fn recording_goes_on_when_there_is_room_again() {
         match sink.write(&batch(&events, Epoch(1), at..at + 1000, 1000), MonoNanos(0)) {
             Ok(()) => at += 1000,
             Err(error) => {
-                assert!(error.is_retryable(), "{error}");
+                assert!(matches!(error, SinkError::Unavailable { .. }), "{error}");
                 refused += 1;
                 std::fs::remove_file(&ballast).unwrap();
             }

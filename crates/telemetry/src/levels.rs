@@ -6,7 +6,7 @@ use crate::limit::Limit;
 use crate::number::percent;
 use crate::watched::Watched;
 use feedd_core::accounting::SourceTotals;
-use feedd_model::{Decimal, InstrumentId, MonoNanos};
+use feedd_model::{Decimal, InstrumentId, MonoNanos, duration_nanos};
 use std::sync::atomic::Ordering;
 
 /// When lines are due.
@@ -108,7 +108,7 @@ impl Levels {
         let depth = watched.link.waiting();
         let oldest = watched.storage.oldest_unwritten.get();
         let age = if oldest == 0 { 0 } else { now.since(MonoNanos(oldest)) };
-        let due = u64::try_from(watched.batch_age_max.as_nanos()).unwrap_or(u64::MAX);
+        let due = duration_nanos(watched.batch_age_max);
         self.batch_buffer(watched.sink, (depth, watched.link_capacity), (age, due), now, &mut notices);
         notices
     }

@@ -174,7 +174,6 @@ impl Intake {
     /// # Errors
     /// [`Ended`]: the source shall end.
     pub fn publish(&mut self, outlet: &mut Outlet) -> Result<(), Ended> {
-        outlet.counters().last_frame.set(outlet.clock().mono().0);
         outlet.publish(&mut self.collector.burst)
     }
 

@@ -9,7 +9,7 @@ use crate::pace::{RecordingPacer, Speed};
 use crate::table::{decoder_for, names};
 use feedd_core::counters::Counter;
 use feedd_core::outlet::Ended;
-use feedd_core::{Outlet, Source, SourceError};
+use feedd_core::{Outlet, Source, SourceError, error_text};
 use feedd_model::{StatusCode, UnixNanos};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,6 +97,7 @@ impl CaptureSource {
         // Each file is a recording of its own: the time between two files is not waited for.
         let mut pacer = RecordingPacer::new(self.speed, outlet.clock().mono());
         let path = reader.path().to_owned();
+        let mut begun = false;
         for lines in 1u64.. {
             if lines.is_multiple_of(LINES_PER_LOOK) {
                 self.progress.bytes.set(before + reader.progress().0);
@@ -110,8 +111,12 @@ impl CaptureSource {
                 Ok(Some(line)) => {
                     let recv_ts = line.recv_ns.map(UnixNanos);
                     *last_recv = recv_ts.or(*last_recv);
-                    let begins = lines == 1 && publish_status(outlet, StatusCode::Connected, recv_ts).is_err();
-                    if begins || !self.wait_until_due(recv_ts, &mut pacer, intake, outlet) {
+                    if !std::mem::replace(&mut begun, true)
+                        && let Err(ended) = publish_status(outlet, StatusCode::Connected, recv_ts)
+                    {
+                        return Ok(Some(ended));
+                    }
+                    if !self.wait_until_due(recv_ts, &mut pacer, intake, outlet) {
                         return Ok(Some(Ended::Stopped));
                     }
                     match line.dir {
@@ -204,8 +209,7 @@ fn unknown_venue(path: &Path, named: Option<String>) -> SourceError {
 }
 
 fn input(error: CaptureError) -> SourceError {
-    let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
-    SourceError::Input { what: format!("{error}{cause}"), source: None }
+    SourceError::Input { what: error_text(&error), source: None }
 }
 
 /// The counter of a bad line.
