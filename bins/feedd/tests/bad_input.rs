@@ -287,7 +287,7 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     disk.fill((8 << 10) - 128);
     let args = ["--source", &spec, "--set", "retry.delay=50ms", "--set", "parquet.memory_max=1MiB"];
     let mut feedd = Feedd::start(&run_args(&dir, &args));
-    feedd.wait_until_said("nothing is lost: the batch is offered again");
+    feedd.wait_until_said("it is tried again, nothing is given up");
     assert!(feedd.said().contains("No space left on device"), "{}", feedd.said());
     assert!(feedd.is_running(), "{}", feedd.said());
     disk.free();

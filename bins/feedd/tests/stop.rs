@@ -93,7 +93,7 @@ fn stuck(disk: &SmallDisk, more: &[&str]) -> Feedd {
     let retry = ["--set", "retry.delay=50ms"];
     let args = [&SIM_MAX[..], &SMALL_FILES, &retry, more].concat();
     let mut feedd = Feedd::start(&run_args(&disk.path().join("data"), &args));
-    feedd.wait_until_said("nothing is lost: the batch is offered again");
+    feedd.wait_until_said("it is tried again, nothing is given up");
     feedd
 }
 
