@@ -3,9 +3,10 @@
 //! The epoch is durable before the first event of a start: a crash right after it costs an epoch number, never an
 //! identity used twice.
 
+use crate::folder_lock::{FolderLock, LockError};
 use feedd_model::{Epoch, StreamId};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Folder of feedd's own files inside the data folder.
@@ -26,7 +27,7 @@ pub struct DataDir {
     path: PathBuf,
     stream: StreamId,
     epoch: Epoch,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 /// Why a data folder cannot be used.
@@ -43,14 +44,9 @@ pub enum DataDirError {
         /// The cause.
         source: std::io::Error,
     },
-    /// Another recorder writes to this folder.
-    #[error("{path} is in use by process {pid}; stop it, or choose another data.dir")]
-    InUse {
-        /// The data folder.
-        path: PathBuf,
-        /// The other process, as it wrote it down.
-        pid: String,
-    },
+    /// Another recorder writes to this folder, or its lock cannot be taken.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The state file is not what this program writes.
     #[error("{path}: {reason}; restore the file from a copy, or use a new data folder")]
     Damaged {
@@ -72,7 +68,7 @@ impl DataDir {
         // The names of new folders have to be durable, too: an epoch whose folder vanishes would be given again.
         sync_folder(path)?;
         sync_folder(parent_of(path))?;
-        let lock = lock(path, &state_dir.join("lock"))?;
+        let lock = FolderLock::take(path, &state_dir.join("lock"))?;
         let file = state_dir.join("stream.json");
         let mut state = read_state(&file)?.unwrap_or_else(|| State { format: FORMAT, stream: new_stream(), epoch: 0 });
         state.epoch = state
@@ -119,31 +115,6 @@ fn new_stream() -> u32 {
 fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> DataDirError {
     let path = path.to_owned();
     move |source| DataDirError::Io { path, action, source }
-}
-
-/// Takes the lock and writes the process id into it; the system frees it when the process ends, however it ends.
-fn lock(data_dir: &Path, path: &Path) -> Result<File, DataDirError> {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .write(true)
-        .truncate(false)
-        .open(path)
-        .map_err(io(path, "opening the lock file"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(DataDirError::InUse { path: data_dir.to_owned(), pid: pid.trim().to_owned() });
-        }
-        Err(TryLockError::Error(source)) => return Err(io(path, "locking")(source)),
-    }
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(io(path, "writing the lock file"))?;
-    Ok(file)
 }
 
 fn read_state(path: &Path) -> Result<Option<State>, DataDirError> {
@@ -196,7 +167,7 @@ mod tests {
         assert_eq!(first.epoch(), Epoch(1));
         let second = DataDir::open(dir.path()).unwrap_err();
         assert!(
-            matches!(&second, DataDirError::InUse { pid, .. } if *pid == std::process::id().to_string()),
+            matches!(&second, DataDirError::Lock(LockError::InUse { pid, .. }) if *pid == std::process::id().to_string()),
             "{second}"
         );
         drop(first);

@@ -165,7 +165,27 @@ pub enum SinkError {
     },
 }
 
+/// What a store holds of one start, counted in the store itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EpochAudit {
+    /// The store's own position: everything up to here is stored, or was given up on purpose.
+    pub stored_seq: Seq,
+    /// Rows at or below the position, markers of missing ranges included.
+    pub rows: u64,
+    /// Rows whose sequence stands more than once, counted beyond the first.
+    pub duplicates: u64,
+    /// Rows above the position: 0 for a store that moves rows and position together.
+    pub beyond: u64,
+    /// Gap rows that mark a range this store did not get (`journal_damaged`, `sink_behind`).
+    pub markers: u64,
+    /// Events missing by those markers.
+    pub missed: u64,
+}
+
 /// A store of events. One thread calls it; `write` ranges arrive in order.
+///
+/// A range may begin above the last one's end plus one: what lies between is not to be stored here (kept in quarantine,
+/// or marked as missing), and the position moves over it.
 pub trait Sink: Send {
     /// Short name, as in the configuration.
     fn name(&self) -> &'static str;
@@ -197,4 +217,29 @@ pub trait Sink: Send {
     /// # Errors
     /// As [`Sink::write`]; may be called again.
     fn flush(&mut self, now: MonoNanos) -> Result<(), SinkError>;
+
+    /// Events a batch should have while a backlog is stored: where measurements stop to gain.
+    fn batch_events_best(&self) -> usize {
+        20_000
+    }
+
+    /// Stores one event at or below the position that was in quarantine. Safe to repeat: true when it was stored now, false
+    /// when it was there already.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    fn store_late(&mut self, stream: StreamId, epoch: Epoch, seq: Seq, event: &Event) -> Result<bool, SinkError> {
+        let _ = (stream, epoch, seq, event);
+        let what = "single events cannot be added to this store".to_owned();
+        Err(SinkError::Fatal { sink: self.name(), what, source: None })
+    }
+
+    /// Counts what the store holds of one start; `None` for a store that cannot tell. May read the whole store.
+    ///
+    /// # Errors
+    /// [`SinkError`] when the store cannot be asked.
+    fn audit(&mut self, stream: StreamId, epoch: Epoch) -> Result<Option<EpochAudit>, SinkError> {
+        let _ = (stream, epoch);
+        Ok(None)
+    }
 }

@@ -43,6 +43,21 @@ id!(
     VenueSeq(i64)
 );
 
+/// A place in a recorded stream, across its starts; ordered by epoch, then sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Which start.
+    pub epoch: Epoch,
+    /// Where in it; 0 for its beginning.
+    pub seq: Seq,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {} seq {}", self.epoch, self.seq)
+    }
+}
+
 impl InstrumentId {
     /// The event concerns a whole connection, not one instrument.
     pub const NONE: Self = Self(0);

@@ -225,11 +225,22 @@ pub enum GapReason {
     RingFull,
     /// The recorder was not running, or was killed with events in flight.
     RecorderDown,
+    /// Journalled, but damaged on the disk before this sink had it.
+    JournalDamaged,
+    /// Journalled, but given up at the journal's byte limit while this sink, which is not required, was away.
+    SinkBehind,
 }
 
 impl GapReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::VenueSequence, Self::Disconnected, Self::RingFull, Self::RecorderDown];
+    pub const ALL: [Self; 6] = [
+        Self::VenueSequence,
+        Self::Disconnected,
+        Self::RingFull,
+        Self::RecorderDown,
+        Self::JournalDamaged,
+        Self::SinkBehind,
+    ];
 
     /// The name as stored.
     #[must_use]
@@ -239,6 +250,8 @@ impl GapReason {
             Self::Disconnected => "disconnected",
             Self::RingFull => "ring_full",
             Self::RecorderDown => "recorder_down",
+            Self::JournalDamaged => "journal_damaged",
+            Self::SinkBehind => "sink_behind",
         }
     }
 }

@@ -21,7 +21,7 @@ mod time;
 pub use decimal::{Decimal, DecimalError, SCALE_MAX};
 pub use digits::digits_value;
 pub use event::Event;
-pub use ids::{Epoch, InstrumentId, Seq, SourceId, StreamId, VenueSeq};
+pub use ids::{Epoch, InstrumentId, Position, Seq, SourceId, StreamId, VenueSeq};
 pub use kinds::{
     Book, BookAction, EventBody, EventHead, EventKind, Flags, Gap, GapReason, Level, Quote, Side, Status, StatusCode,
     Trade, TradeId,

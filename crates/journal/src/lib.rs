@@ -1,0 +1,2 @@
+//! A segmented append log.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The PostgreSQL sink.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Harness of tests.
+#![forbid(unsafe_code)]
