@@ -35,9 +35,9 @@ pub(crate) struct ConfigArgs {
     /// Data folder (data.dir).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Sink (sink.kind): parquet, null.
-    #[arg(long, value_name = "KIND")]
-    sink: Option<String>,
+    /// Sink instead of the configured ones: parquet, postgres, null. May be given again.
+    #[arg(long = "sink", value_name = "KIND")]
+    sinks: Vec<String>,
     /// Source instead of the configured ones: sim, or capture:PATH. May be given again.
     #[arg(long = "source", value_name = "SPEC")]
     sources: Vec<String>,
@@ -77,7 +77,7 @@ impl ConfigArgs {
         Overrides {
             profile: self.profile.clone(),
             data_dir: self.data_dir.clone(),
-            sink: self.sink.clone(),
+            sinks: self.sinks.clone(),
             sources: self.sources.clone(),
             sets: self.sets.clone(),
         }

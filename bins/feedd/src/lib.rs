@@ -14,8 +14,10 @@
 #![forbid(unsafe_code)]
 
 pub mod registry;
+mod storage;
 mod threads;
 mod wiring;
 
+pub use storage::journal_config;
 pub use threads::{Run, RunEnd};
-pub use wiring::{DEAD_LETTERS_FILE, QUARANTINE_FILE, start};
+pub use wiring::{DEAD_LETTERS_FILE, start};

@@ -1,22 +1,27 @@
 //! The sinks and the kinds of sources: one row each.
 
 use anyhow::{Context, Result};
-use feedd_config::{Channel, Config, JumpAction, SinkKind, Source as SourceConfig, SourceKind, Validation};
+use feedd_config::{
+    Channel, Config, JumpAction, PostgresLayout, PostgresTls, Sink as SinkSettings, SinkKind, Source as SourceConfig,
+    SourceKind, Validation,
+};
 use feedd_core::dead_letters::DeadLetters;
 use feedd_core::{Instruments, Sink, Source};
 use feedd_model::duration_nanos;
 use feedd_sink_null::NullSink;
 use feedd_sink_parquet::{ParquetConfig, ParquetSink};
+use feedd_sink_postgres::{Layout, PostgresConfig, PostgresSink, Secret, Tls};
 use feedd_venues::sim::SimConfig;
 use feedd_venues::sources::{CaptureConfig, CaptureSource, Progress, SimSource, SourceParts};
 use feedd_venues::{pace, validate};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-type BuildSink = fn(&Config, &Instruments) -> Result<Box<dyn Sink>>;
+type BuildSink = fn(&SinkSettings, &Config, &Instruments) -> Result<Box<dyn Sink>>;
 
 /// Every sink. To add one: its crate, a dependency line, a word in `feedd-config`, and a row here.
-const SINKS: [(SinkKind, BuildSink); 2] = [(SinkKind::Parquet, parquet), (SinkKind::Null, null)];
+const SINKS: [(SinkKind, BuildSink); 3] =
+    [(SinkKind::Parquet, parquet), (SinkKind::Postgres, postgres), (SinkKind::Null, null)];
 
 /// A source, and how far a recording is.
 pub struct BuiltSource {
@@ -26,17 +31,52 @@ pub struct BuiltSource {
     pub progress: Option<Arc<Progress>>,
 }
 
-/// Builds the sink of the configuration.
+/// Builds a sink of the configuration.
 ///
 /// # Errors
-/// When the sink cannot be opened, with the reason and the remedy.
-pub fn sink(config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> {
-    let row = SINKS.iter().find(|(kind, _)| *kind == config.sink.kind);
+/// When a setting is wrong or a folder cannot be made, with the reason and the remedy. A server is not asked yet.
+pub fn sink(sink: &SinkSettings, config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> {
+    let row = SINKS.iter().find(|(kind, _)| *kind == sink.kind);
     let (_, build) = row.context("this build has no such sink")?;
-    build(config, instruments)
+    build(sink, config, instruments).with_context(|| format!("sink {}", sink.name))
 }
 
-fn parquet(config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> {
+/// The settings of the PostgreSQL sink, with its password.
+///
+/// # Errors
+/// When the password cannot be read.
+pub fn postgres_config(config: &Config, sink_name: &str) -> Result<PostgresConfig> {
+    let given = &config.postgres;
+    let secret = given.secret(|name| std::env::var(name).ok())?;
+    Ok(PostgresConfig {
+        port: given.port,
+        password: secret.map(|secret| Secret::new(secret.expose().to_owned())),
+        schema: given.schema.clone(),
+        layout: match given.layout {
+            PostgresLayout::Compact => Layout::Compact,
+            PostgresLayout::Readable => Layout::Readable,
+        },
+        tls: match given.tls {
+            PostgresTls::Auto => Tls::Auto,
+            PostgresTls::VerifyFull => Tls::VerifyFull,
+            PostgresTls::Disable => Tls::Disable,
+        },
+        tls_ca: given.tls_ca.clone(),
+        tls_insecure: given.tls_insecure,
+        migrate: given.migrate,
+        connect_timeout: given.connect_timeout,
+        batch_timeout: given.batch_timeout,
+        partitions_ahead_days: given.partitions_ahead,
+        sink_name: sink_name.to_owned(),
+        ..PostgresConfig::new(&given.host, &given.database, &given.user)
+    })
+}
+
+fn postgres(sink: &SinkSettings, config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> {
+    Ok(Box::new(PostgresSink::open(postgres_config(config, &sink.name)?, instruments.clone())?))
+}
+
+fn parquet(_: &SinkSettings, config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> {
     let parquet = ParquetConfig {
         file_bytes_max: config.parquet.file_bytes_max,
         file_age_ns_max: duration_nanos(config.parquet.file_age_max),
@@ -49,7 +89,7 @@ fn parquet(config: &Config, instruments: &Instruments) -> Result<Box<dyn Sink>> 
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the shape every sink of the table has")]
-fn null(_: &Config, _: &Instruments) -> Result<Box<dyn Sink>> {
+fn null(_: &SinkSettings, _: &Config, _: &Instruments) -> Result<Box<dyn Sink>> {
     Ok(Box::new(NullSink::new()))
 }
 

@@ -6,6 +6,7 @@ use crate::{EXIT_TROUBLE, EXIT_USAGE, logging};
 use anyhow::{Context, Result};
 use feedd_config::{Config, Loaded, LogFormat, Machine, SinkKind};
 use feedd_core::affinity::usable_cores;
+use feedd_delivery::Quarantine;
 use feedd_run::{Run, RunEnd};
 use feedd_telemetry::{Watched, final_report, started_line};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -81,9 +82,10 @@ fn record(loaded: &Loaded, args: &RunArgs, signalled: &AtomicBool) -> Result<Run
     tracing::info!("{}", started_line(config.ring.capacity as u64));
     let run = feedd_run::start(config, args.events)?;
     tracing::info!(
-        "recording {} source(s) to {} below {}{}",
+        "recording {} source(s) to {}{} below {}{}",
         config.sources.len(),
-        run.watched().sink,
+        config.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>().join(" and "),
+        if config.is_journalled() { "" } else { ", without a journal," },
         run.data_dir().display(),
         if run.watched().simulated { "; SIMULATED data" } else { "" }
     );
@@ -115,10 +117,10 @@ fn report(end: &RunEnd, watched: &Watched, config: &Config, data_dir: &Path) {
     for trouble in &end.troubles {
         eprintln!("feedd: {trouble}");
     }
-    if config.sink.kind == SinkKind::Parquet {
+    if config.sinks.iter().any(|sink| sink.kind == SinkKind::Parquet) {
         print_how_to_look(&config.parquet.dir);
     }
-    print_kept_aside(data_dir);
+    print_kept_aside(config, data_dir);
 }
 
 /// Set by the first SIGINT or SIGTERM; a second one ends the process at once.
@@ -170,9 +172,9 @@ fn print_how_to_look(dir: &Path) {
 }
 
 /// Says where rejected texts and refused events are, when there are any.
-fn print_kept_aside(data_dir: &Path) {
-    for name in [feedd_run::DEAD_LETTERS_FILE, feedd_run::QUARANTINE_FILE] {
-        let path = data_dir.join(name);
+fn print_kept_aside(config: &Config, data_dir: &Path) {
+    let refused = config.sinks.iter().map(|sink| Quarantine::path_in(data_dir, &sink.name));
+    for path in std::iter::once(data_dir.join(feedd_run::DEAD_LETTERS_FILE)).chain(refused) {
         if path.exists() {
             eprintln!("Kept aside, with reasons: {}", path.display());
         }

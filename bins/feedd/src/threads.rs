@@ -1,10 +1,12 @@
 //! A running recorder: what can be watched, how it is stopped, how it ended.
 
+use anyhow::{Context, Result};
 use feedd_core::accounting::Account;
+use feedd_core::affinity::pin;
 use feedd_core::data_dir::DataDir;
 use feedd_core::dead_letters::DeadLetterWriter;
 use feedd_core::{SourceError, Stop, error_text};
-use feedd_delivery::LaneEnd;
+use feedd_delivery::{JournalEnd, LaneEnd};
 use feedd_telemetry::Watched;
 use feedd_venues::sources::Progress;
 use std::path::Path;
@@ -17,6 +19,13 @@ pub(crate) struct SourceThread {
     pub(crate) thread: JoinHandle<Result<(), SourceError>>,
 }
 
+/// One sink's thread.
+pub(crate) struct LaneThread {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+    pub(crate) thread: JoinHandle<LaneEnd>,
+}
+
 /// A run. [`Run::join`] waits for its end.
 pub struct Run {
     pub(crate) data_dir: DataDir,
@@ -25,7 +34,8 @@ pub struct Run {
     pub(crate) progress: Vec<Arc<Progress>>,
     pub(crate) sources: Vec<SourceThread>,
     pub(crate) batching: JoinHandle<()>,
-    pub(crate) lane: JoinHandle<LaneEnd>,
+    pub(crate) journal: Option<JoinHandle<JournalEnd>>,
+    pub(crate) lanes: Vec<LaneThread>,
     pub(crate) letter_writer: Option<DeadLetterWriter>,
 }
 
@@ -61,34 +71,55 @@ impl Run {
         self.data_dir.path()
     }
 
-    /// Whether storage has ended: by itself after the sources, or because its sink cannot go on.
+    /// Whether storage has ended: by itself after the sources, or because it cannot go on. A sink that stopped does not end
+    /// a run with a journal, which keeps everything for it.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.lane.is_finished()
+        let ended = |lane: &LaneThread| lane.thread.is_finished();
+        match &self.journal {
+            Some(journal) => journal.is_finished() && self.lanes.iter().all(ended),
+            None => self.lanes.iter().all(ended) || self.lanes.iter().any(|lane| lane.required && ended(lane)),
+        }
     }
 
-    /// The end of a run whose sink does not come back: its threads are left behind, the process is to end now.
+    /// The end of a run with a thread that does not come back: the threads are left behind, the process is to end now.
     #[must_use]
     pub fn abandon(self) -> RunEnd {
-        let pending = not_stored(&self.watched.account());
-        let what = format!("the sink did not come back after the stop deadline; up to {pending} events are missing");
+        let stuck = self.lanes.iter().filter(|lane| !lane.thread.is_finished());
+        let stuck = stuck.map(|lane| lane.name.as_str()).collect::<Vec<_>>().join(", ");
+        let lost = lost(&self.watched);
+        if self.journal.as_ref().is_some_and(JoinHandle::is_finished) && lost == 0 {
+            tracing::warn!("sink {stuck} did not come back; what it lacks is in the journal for the next start");
+            return RunEnd { troubles: Vec::new() };
+        }
+        let what = format!("storage ({stuck}) did not come back after the stop deadline; up to {lost} events are missing");
         RunEnd { troubles: vec![what] }
     }
 
     /// Waits for every thread. To be called when [`Run::is_over`].
     #[must_use]
-    pub fn join(self) -> RunEnd {
+    pub fn join(mut self) -> RunEnd {
         let mut troubles = Vec::new();
-        match self.lane.join() {
-            Ok(LaneEnd::Drained) => {}
-            Ok(LaneEnd::Deadline) => troubles.push("the stop deadline passed before everything was stored".to_owned()),
-            Ok(LaneEnd::Fatal(error)) => troubles.push(format!("storage stopped: {}", error_text(&error))),
-            Err(_) => troubles.push("the storage thread panicked".to_owned()),
+        let journalled = self.journal.is_some();
+        match self.journal.take().map(JoinHandle::join) {
+            None | Some(Ok(JournalEnd::Closed | JournalEnd::Deadline)) => {}
+            Some(Ok(JournalEnd::Failed(error))) => troubles.push(format!("journal: {}", error_text(&error))),
+            Some(Err(_)) => troubles.push("the journal's thread panicked".to_owned()),
         }
         // Nobody takes events any more: whoever still produces or waits (after a panic of the batching thread, or a sink
         // that cannot go on) shall end.
         self.stop.abort();
-        for source in self.sources {
+        for lane in std::mem::take(&mut self.lanes) {
+            let name = lane.name;
+            match lane.thread.join() {
+                Ok(LaneEnd::Drained) => {}
+                // Told below, by what it costs.
+                Ok(LaneEnd::Deadline) => {}
+                Ok(LaneEnd::Fatal(error)) => troubles.push(format!("storage stopped: sink {name}: {}", error_text(&error))),
+                Err(_) => troubles.push(format!("the thread of sink {name} panicked")),
+            }
+        }
+        for source in std::mem::take(&mut self.sources) {
             match source.thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => troubles.push(format!("source {}: {}", source.name, error_text(&error))),
@@ -101,19 +132,53 @@ impl Run {
         if let Some(writer) = self.letter_writer {
             writer.join();
         }
-        let account = self.watched.account();
-        let lost = not_stored(&account) + self.watched.cut_off();
-        if lost > 0 && troubles.is_empty() {
-            troubles.push(format!("the stop deadline passed before everything was stored: {lost} events are missing"));
+        let (lost, unaccounted) = (lost(&self.watched), self.watched.account().unaccounted());
+        if lost > 0 {
+            let place = if journalled { "safe" } else { "stored" };
+            troubles.push(format!(
+                "the stop deadline passed before everything was {place}: {lost} events are missing"
+            ));
         }
-        if account.unaccounted() > 0 {
-            troubles.push(format!("{} events or frames are unaccounted for", account.unaccounted()));
+        if unaccounted > 0 {
+            troubles.push(format!("{unaccounted} events or frames are unaccounted for"));
         }
         RunEnd { troubles }
     }
 }
 
-/// Events that were decoded and reached neither the sink nor quarantine.
-fn not_stored(account: &Account) -> u64 {
-    account.sources.in_ring + account.sink.in_lane + account.sink.in_sink
+/// Events that were decoded and are neither in the journal, nor, without one, in every required sink.
+fn lost(watched: &Watched) -> u64 {
+    let account = watched.account();
+    let is_required = |name: &str| watched.sinks.iter().any(|sink| sink.required && *sink.name == *name);
+    account.sources.in_ring + not_kept(&account, is_required) + watched.cut_off()
+}
+
+/// Accepted events that nothing keeps when the process ends.
+fn not_kept(account: &Account, is_required: impl Fn(&str) -> bool) -> u64 {
+    if let Some(durable) = account.durable {
+        return account.accepted.saturating_sub(durable);
+    }
+    let pending = account.sinks.iter().filter(|sink| is_required(&sink.name)).map(|sink| sink.in_lane + sink.in_sink);
+    pending.max().unwrap_or(0)
+}
+
+/// Starts a named thread on its core, if it has one.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &str,
+    core: Option<usize>,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    let thread = name.to_owned();
+    std::thread::Builder::new()
+        // A source's name comes from the configuration; the system takes no NUL.
+        .name(name.replace('\0', " "))
+        .spawn(move || {
+            if let Some(core) = core
+                && !pin(core)
+            {
+                tracing::warn!(thread, core, "the system refused to pin this thread; it runs unpinned");
+            }
+            body()
+        })
+        .with_context(|| format!("starting thread {name}"))
 }

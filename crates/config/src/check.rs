@@ -1,9 +1,13 @@
 //! The answer of `feedd check`: the faults, or what a run would do.
 
-use crate::choice::SinkKind;
+use crate::choice::{PostgresTls, SinkKind};
+use crate::journal::JournalSync;
 use crate::load::{Loaded, load};
 use crate::machine::Machine;
 use crate::overlay::Overrides;
+use crate::postgres::Postgres;
+use crate::schema::Config;
+use crate::sinks::Sink;
 use crate::source::{Rate, Source, SourceKind, Speed};
 use crate::units::{show_bytes, show_duration};
 use std::fmt::{self, Write};
@@ -54,14 +58,80 @@ impl fmt::Display for Loaded {
             show_bytes(ring_bytes.saturating_mul(rings))
         )?;
         writeln!(f, "batch    {} events or {}", config.batch.max_events, show_duration(config.batch.max_age))?;
-        write!(f, "sink     {}", config.sink.kind)?;
-        if config.sink.kind == SinkKind::Parquet {
-            write!(f, " in {}", config.parquet.dir.display())?;
-        }
+        show_journal(config, f)?;
+        show_sinks(config, f)?;
         for setting in &self.settings {
             write!(f, "\nset      {} = {} ({})", setting.key, setting.value, setting.place)?;
         }
         Ok(())
+    }
+}
+
+fn show_journal(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let journal = &config.journal;
+    if !config.is_journalled() {
+        let stores = config.sinks.iter().any(|sink| sink.kind != SinkKind::Null);
+        let why = if stores { "what a sink has not stored yet is lost in a crash" } else { "no sink stores anything" };
+        return writeln!(f, "journal  off: {why}");
+    }
+    let sync = match journal.sync {
+        JournalSync::Every(every) => format!("synced every {}", show_duration(every)),
+        JournalSync::Always => "synced at every write".to_owned(),
+        JournalSync::Os => "never synced: a crash of the machine loses events".to_owned(),
+    };
+    writeln!(
+        f,
+        "journal  {}, at most {} in segments of {}, {sync}",
+        journal.dir.display(),
+        show_bytes(journal.bytes_max),
+        show_bytes(journal.segment_bytes)
+    )
+}
+
+/// The last line has no newline.
+fn show_sinks(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (i, Sink { kind, name, required }) in config.sinks.iter().enumerate() {
+        let newline = if i == 0 { "" } else { "\n" };
+        write!(f, "{newline}sink     {kind}")?;
+        if *name != kind.to_string() {
+            write!(f, " {name:?}")?;
+        }
+        match kind {
+            SinkKind::Parquet => write!(f, " in {}", config.parquet.dir.display())?,
+            SinkKind::Postgres => show_postgres(&config.postgres, f)?,
+            SinkKind::Null => {}
+        }
+        if !required {
+            f.write_str(", not required")?;
+        }
+    }
+    if config.sinks.iter().any(|sink| sink.required) {
+        return Ok(());
+    }
+    let meaning = if config.is_journalled() {
+        "when the journal is full, the oldest events go, stored or not; what a sink missed is recorded"
+    } else {
+        "what a sink does not store is not kept for it"
+    };
+    write!(f, "\nnote     no sink is required: {meaning}")
+}
+
+fn show_postgres(postgres: &Postgres, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Postgres { host, port, database, user, schema, layout, .. } = postgres;
+    write!(f, " at {host} port {port}, database {database}, user {user}, schema {schema}, {layout}")?;
+    let verified = match postgres.tls {
+        PostgresTls::Auto => !postgres.is_local(),
+        PostgresTls::VerifyFull => true,
+        PostgresTls::Disable => false,
+    };
+    f.write_str(match (verified, postgres.is_local()) {
+        (true, _) => ", TLS with a verified name",
+        (false, true) => ", without TLS",
+        (false, false) => ", NOT ENCRYPTED over the network",
+    })?;
+    match &postgres.password {
+        Some(password) => write!(f, ", password from {password}"),
+        None => f.write_str(", no password"),
     }
 }
 

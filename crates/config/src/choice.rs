@@ -59,8 +59,44 @@ pub enum SinkKind {
     /// Parquet files, see [`crate::Parquet`].
     #[default]
     Parquet,
+    /// Tables of a PostgreSQL database, see [`crate::Postgres`].
+    Postgres,
     /// Counts the events and stores nothing: for measuring.
     Null,
+}
+
+/// Whether events pass through the journal on their way to the sinks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JournalMode {
+    /// Yes, unless every sink is `"null"`.
+    #[default]
+    Auto,
+    /// Yes.
+    On,
+    /// No, for measuring: a crash loses what is not stored yet.
+    Off,
+}
+
+/// How the PostgreSQL sink lays its rows out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PostgresLayout {
+    /// Narrow tables of whole numbers, with views that show exact values.
+    #[default]
+    Compact,
+    /// Tables that show exact values themselves, at the cost of size and speed.
+    Readable,
+}
+
+/// How the connection to PostgreSQL is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PostgresTls {
+    /// As `"verify-full"` over a network, not at all on this machine.
+    #[default]
+    Auto,
+    /// Always, and the server's certificate and name are checked.
+    VerifyFull,
+    /// Never.
+    Disable,
 }
 
 /// What happens to a trade that jumps away from the last agreed price.
@@ -141,7 +177,24 @@ impl Choice for Wait {
 
 impl Choice for SinkKind {
     const NOUN: &'static str = "sink";
-    const ALL: &'static [(&'static str, Self)] = &[("parquet", Self::Parquet), ("null", Self::Null)];
+    const ALL: &'static [(&'static str, Self)] =
+        &[("parquet", Self::Parquet), ("postgres", Self::Postgres), ("null", Self::Null)];
+}
+
+impl Choice for JournalMode {
+    const NOUN: &'static str = "mode";
+    const ALL: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("on", Self::On), ("off", Self::Off)];
+}
+
+impl Choice for PostgresLayout {
+    const NOUN: &'static str = "layout";
+    const ALL: &'static [(&'static str, Self)] = &[("compact", Self::Compact), ("readable", Self::Readable)];
+}
+
+impl Choice for PostgresTls {
+    const NOUN: &'static str = "kind of encryption";
+    const ALL: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("verify-full", Self::VerifyFull), ("disable", Self::Disable)];
 }
 
 impl Choice for JumpAction {
@@ -187,4 +240,17 @@ macro_rules! display_as_word {
     )*};
 }
 
-display_as_word!(Profile, FullPolicy, Wait, SinkKind, JumpAction, Channel, Level, LogFormat, Kind);
+display_as_word!(
+    Profile,
+    FullPolicy,
+    Wait,
+    SinkKind,
+    JournalMode,
+    PostgresLayout,
+    PostgresTls,
+    JumpAction,
+    Channel,
+    Level,
+    LogFormat,
+    Kind
+);

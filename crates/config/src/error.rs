@@ -3,6 +3,7 @@
 use crate::locate::{self, Spot};
 use crate::tree::Origin;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where a setting was given.
@@ -101,11 +102,17 @@ pub(crate) struct Wrong {
     /// A part of the value, such as one item of a list.
     pub(crate) at: Option<Origin>,
     pub(crate) message: String,
+    /// Whether the value may be a secret, so that it is not to be shown.
+    pub(crate) hide: bool,
 }
 
 impl Wrong {
     pub(crate) fn new(message: String) -> Self {
-        Self { at: None, message }
+        Self { at: None, message, hide: false }
+    }
+
+    pub(crate) fn hidden(message: String) -> Self {
+        Self { at: None, message, hide: true }
     }
 }
 
@@ -127,12 +134,16 @@ impl Fault {
 pub(crate) struct Places<'a> {
     pub(crate) path: &'a Path,
     pub(crate) text: &'a str,
+    /// Parts of the text that are not to be shown.
+    pub(crate) hidden: Vec<Range<usize>>,
 }
 
 impl Places<'_> {
     pub(crate) fn place(&self, origin: &Origin) -> Place {
         match origin {
-            Origin::File(span) => Place::Line { path: self.path.to_owned(), spot: locate::spot(self.text, span) },
+            Origin::File(span) => {
+                Place::Line { path: self.path.to_owned(), spot: locate::spot(self.text, span, &self.hidden) }
+            }
             Origin::Variable(name) => Place::Variable { name: name.clone() },
             Origin::Flag(text) => Place::Flag { text: text.clone() },
             Origin::Default => Place::Default,

@@ -19,7 +19,9 @@ fn the_example_equals_the_defaults() {
 fn every_key_stands_in_the_example() {
     let tree = parse(&uncommented()).unwrap();
     let (_, reader) = read(&tree);
-    assert!(reader.faults.is_empty(), "{:?}", reader.faults);
+    // All places of the password at once are one too many, and nothing else is wrong.
+    let faults: Vec<&str> = reader.faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(faults, ["postgres.password_credential"], "{:?}", reader.faults);
     let mut written = BTreeSet::new();
     keys(&tree, "", &mut written);
     // A source's own validation takes the keys of [validation], which the example explains there.

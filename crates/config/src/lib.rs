@@ -11,7 +11,7 @@
 //! let env = [("FEEDD_SINK__KIND".to_owned(), "null".to_owned())];
 //! let loaded = load(None, env.into_iter(), &flags, &Machine { cores: &[0, 1], venues: &["binance"] })?;
 //! assert_eq!(loaded.config.batch.max_events, 250);
-//! assert_eq!(loaded.config.sink.kind, feedd_config::SinkKind::Null);
+//! assert_eq!(loaded.config.sinks[0].kind, feedd_config::SinkKind::Null);
 //! # Ok::<(), feedd_config::ConfigErrors>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -19,13 +19,18 @@
 mod check;
 mod choice;
 mod error;
+mod hide;
+mod journal;
 mod load;
 mod locate;
 mod machine;
 mod overlay;
+mod postgres;
 mod read;
 mod reader;
 mod schema;
+mod secret;
+mod sinks;
 mod source;
 mod suggest;
 mod tree;
@@ -36,15 +41,22 @@ mod values;
 mod example;
 
 pub use check::{Report, check};
-pub use choice::{Channel, FullPolicy, JumpAction, Level, LogFormat, Profile, SinkKind, Wait};
+pub use choice::{
+    Channel, FullPolicy, JournalMode, JumpAction, Level, LogFormat, PostgresLayout, PostgresTls, Profile, SinkKind,
+    Wait,
+};
 pub use error::{ConfigError, ConfigErrors, Place};
+pub use journal::{Journal, JournalSync};
 pub use load::{Loaded, Setting, load};
 pub use locate::Spot;
 pub use machine::Machine;
 pub use overlay::{Overrides, environment};
+pub use postgres::Postgres;
 pub use schema::{
-    Batch, Batching, Config, Data, DeadLetters, Decode, Health, Log, LogLevels, Parquet, Retry, Ring, Sink, Stop,
+    Batch, Batching, Config, Data, DeadLetters, Decode, Health, Log, LogLevels, Parquet, Quarantine, Retry, Ring, Stop,
     Validation,
 };
+pub use secret::{Secret, SecretError, SecretRef};
+pub use sinks::Sink;
 pub use source::{Capture, Core, DEFAULT_SYMBOLS, Rate, Sim, Source, SourceKind, Speed};
 pub use units::{Percent, duration as parse_duration};

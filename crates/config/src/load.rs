@@ -2,10 +2,12 @@
 
 use crate::error::Fault;
 use crate::error::{ConfigErrors, Place, Places, unreadable};
+use crate::hide;
 use crate::machine::{self, Machine};
 use crate::overlay::{self, Overrides};
 use crate::read;
 use crate::schema::Config;
+use crate::sinks;
 use crate::tree::{self, Origin, Table};
 use std::path::Path;
 
@@ -32,9 +34,11 @@ pub struct Setting {
 /// Loads a configuration.
 ///
 /// `env` may hold any variables, see [`crate::environment`]: `FEEDD_SECTION__KEY` sets `section.key`
-/// (`FEEDD_BATCH__MAX_EVENTS=250`, `FEEDD_SINK__KIND=null`, `FEEDD_DATA__DIR=...`, `FEEDD_SOURCE__0__RATE=max`; lists
-/// are separated by commas), `FEEDD_SHARED`, `FEEDD_BIN` and `FEEDD_CONFIG` are left alone, every other `FEEDD_`
-/// variable is a fault. Looks at the folders and recordings that the configuration names, and leaves nothing behind.
+/// (`FEEDD_BATCH__MAX_EVENTS=250`, `FEEDD_SINK__KIND=null`, `FEEDD_SINK__1__KIND=postgres`,
+/// `FEEDD_SOURCE__0__RATE=max`; lists are separated by commas), `FEEDD_SHARED`, `FEEDD_BIN` and `FEEDD_CONFIG` are left
+/// alone, every other `FEEDD_` variable is a fault. Looks at the folders, recordings and files of a password or of
+/// certificates that the configuration names, and leaves nothing behind. A password in the configuration itself is a
+/// fault, and not shown.
 ///
 /// # Errors
 /// [`ConfigErrors`] with every fault found; when the file cannot be read or is no TOML, those of the file alone.
@@ -48,13 +52,16 @@ pub fn load(
         Some(path) => std::fs::read_to_string(path).map_err(|cause| unreadable(path, &cause))?,
         None => String::new(),
     };
-    let places = Places { path: file.unwrap_or(Path::new("")), text: &text };
+    let mut places = Places { path: file.unwrap_or(Path::new("")), text: &text, hidden: hide::of_unread(&text) };
     let mut tree = parse(&text, &places)?;
     let mut faults = Vec::new();
     overlay::default_source(&mut tree);
+    sinks::default_sink(&mut tree);
     overlay::variables(&mut tree, env, &mut faults);
     overlay::flags(&mut tree, flags, &mut faults);
+    places.hidden = hide::refuse(&mut tree, &mut faults);
     let (config, mut reader) = read::read(&tree);
+    places.hidden.append(&mut reader.hidden);
     machine::examine(&config, machine, &mut reader);
     faults.append(&mut reader.faults);
     places.errors(faults)?;

@@ -1,8 +1,10 @@
 //! Whether a configuration fits the machine it is to run on: cores, folders, captures, decoders.
 
 use crate::choice::SinkKind;
+use crate::postgres::Postgres;
 use crate::reader::Reader;
 use crate::schema::Config;
+use crate::secret::SecretRef;
 use crate::source::{Capture, Core, SourceKind};
 use crate::suggest::nearest;
 use crate::tree::Origin;
@@ -22,9 +24,16 @@ pub struct Machine<'a> {
 /// Notes what does not fit. Looks at files and folders, and leaves nothing behind.
 pub(crate) fn examine(config: &Config, machine: &Machine<'_>, reader: &mut Reader) {
     examine_cores(config, machine, reader);
-    examine_folder("data.dir", &config.data.dir, reader);
-    if config.sink.kind == SinkKind::Parquet && config.parquet.dir != config.data.dir {
-        examine_folder("parquet.dir", &config.parquet.dir, reader);
+    let has_data_dir = examine_folder(&["data.dir"], &config.data.dir, reader);
+    if config.has_sink(SinkKind::Parquet) && config.parquet.dir != config.data.dir {
+        examine_folder(&["parquet.dir"], &config.parquet.dir, reader);
+    }
+    // Below a folder that is a fault already, the journal's is no other one.
+    if config.is_journalled() && (has_data_dir || !config.journal.dir.starts_with(&config.data.dir)) {
+        examine_journal(config, reader);
+    }
+    if config.has_sink(SinkKind::Postgres) {
+        examine_postgres(&config.postgres, reader);
     }
     for (i, source) in config.sources.iter().enumerate() {
         if let SourceKind::Capture(capture) = &source.kind {
@@ -53,12 +62,44 @@ fn examine_cores(config: &Config, machine: &Machine<'_>, reader: &mut Reader) {
     }
 }
 
-fn examine_folder(key: &str, folder: &Path, reader: &mut Reader) {
-    if let Err(reason) = probe_folder(folder) {
-        let (origin, _) = reader.origin_of(&[key]);
-        let message =
-            format!("cannot write to {}: {reason}; choose a folder that this user can write to", folder.display());
-        reader.fault(origin, key, message);
+/// Whether the folder can be written to. The first of `keys` that was given is to blame when it cannot.
+fn examine_folder(keys: &[&str], folder: &Path, reader: &mut Reader) -> bool {
+    let Err(reason) = probe_folder(folder) else { return true };
+    let (origin, key) = reader.origin_of(keys);
+    let message =
+        format!("cannot write to {}: {reason}; choose a folder that this user can write to", folder.display());
+    reader.fault(origin, &key, message);
+    false
+}
+
+/// The journal locks its folder, and takes every file in it for its own.
+fn examine_journal(config: &Config, reader: &mut Reader) {
+    let dir = &config.journal.dir;
+    let others = [("data.dir", &config.data.dir), ("parquet.dir", &config.parquet.dir)];
+    if let Some((other, _)) = others.iter().find(|(_, other)| *other == dir) {
+        let (origin, key) = reader.origin_of(&["journal.dir", other]);
+        let message = format!("{} is {other}, too; give the journal a folder of its own", dir.display());
+        reader.fault(origin, &key, message);
+    } else {
+        examine_folder(&["journal.dir", "data.dir"], dir, reader);
+    }
+}
+
+fn examine_postgres(postgres: &Postgres, reader: &mut Reader) {
+    // Variables and credentials belong to the service, a check may run elsewhere; a file's rights are the same for all.
+    if let Some(password @ SecretRef::File(_)) = &postgres.password
+        && let Err(error) = password.read(|_| None)
+    {
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let (origin, key) = reader.origin_of(&["postgres.password_file"]);
+        reader.fault(origin, &key, format!("{error}{cause}"));
+    }
+    if let Some(path) = &postgres.tls_ca
+        && let Err(cause) = fs::read(path)
+    {
+        let (origin, key) = reader.origin_of(&["postgres.tls_ca"]);
+        let message = format!("cannot read {}: {cause}; name a file of certificates (PEM)", path.display());
+        reader.fault(origin, &key, message);
     }
 }
 

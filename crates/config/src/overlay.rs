@@ -1,6 +1,8 @@
 //! Environment variables and command-line flags, laid over the tree of the file.
 
 use crate::error::Fault;
+use crate::hide::without_password;
+use crate::sinks;
 use crate::tree::{Entry, Node, Origin, Table, Value};
 use std::path::PathBuf;
 
@@ -11,8 +13,8 @@ pub struct Overrides {
     pub profile: Option<String>,
     /// `--data-dir DIR`.
     pub data_dir: Option<PathBuf>,
-    /// `--sink KIND`.
-    pub sink: Option<String>,
+    /// `--sink KIND`, replaces all sinks of the file and the environment; those of the same kind keep their other keys.
+    pub sinks: Vec<String>,
     /// `--source SPEC`, each `sim` or `capture:PATH`; replaces all sources of the file and the environment.
     pub sources: Vec<String>,
     /// `--set key.path=value`, laid over everything else in the order given.
@@ -43,7 +45,7 @@ pub(crate) fn variables(tree: &mut Table, env: impl Iterator<Item = (String, Str
 pub(crate) fn flags(tree: &mut Table, flags: &Overrides, faults: &mut Vec<Fault>) {
     let node = |flag: &str, value: &str| Node {
         value: Value::Text(value.to_owned()),
-        origin: Origin::Flag(format!("{flag} {value}")),
+        origin: Origin::Flag(without_password(&format!("{flag} {value}"))),
     };
     if let Some(profile) = &flags.profile {
         faults.extend(put(tree, &path_of("profile"), node("--profile", profile)));
@@ -55,9 +57,8 @@ pub(crate) fn flags(tree: &mut Table, flags: &Overrides, faults: &mut Vec<Fault>
             None => Some(Fault::new(node.origin, "data.dir", "no UTF-8 text; choose a folder whose name is one")),
         });
     }
-    if let Some(sink) = &flags.sink {
-        faults.extend(put(tree, &path_of("sink.kind"), node("--sink", sink)));
-    }
+    let sinks: Vec<Node> = flags.sinks.iter().map(|kind| node("--sink", kind)).collect();
+    sinks::replace(tree, &sinks);
     let sources = flags.sources.iter().filter_map(|spec| source_of(spec).map_err(|fault| faults.push(fault)).ok());
     let sources: Vec<Node> = sources.collect();
     if !sources.is_empty() {
@@ -66,7 +67,7 @@ pub(crate) fn flags(tree: &mut Table, flags: &Overrides, faults: &mut Vec<Fault>
         tree.insert("source".to_owned(), Entry { key: origin, node });
     }
     for set in &flags.sets {
-        let origin = Origin::Flag(format!("--set {set}"));
+        let origin = Origin::Flag(without_password(&format!("--set {set}")));
         let Some((path, value)) = set.split_once('=') else {
             faults.push(Fault::new(origin, "", "expected key.path=value, such as batch.max_events=250"));
             continue;
@@ -84,11 +85,17 @@ pub(crate) fn default_source(tree: &mut Table) {
 }
 
 fn source_of(spec: &str) -> Result<Node, Fault> {
-    let origin = Origin::Flag(format!("--source {spec}"));
+    let origin = Origin::Flag(without_password(&format!("--source {spec}")));
     let table = match spec.split_once(':') {
         None if spec == "sim" => table_of([("kind", "sim")], &origin),
         Some(("capture", path)) if !path.is_empty() => table_of([("kind", "capture"), ("path", path)], &origin),
-        _ => return Err(Fault::new(origin, "source", format!("unknown source {spec:?}; write sim or capture:PATH"))),
+        _ => {
+            return Err(Fault::new(
+                origin,
+                "source",
+                format!("unknown source {:?}; write sim or capture:PATH", without_password(spec)),
+            ));
+        }
     };
     Ok(Node { value: Value::Table(table), origin })
 }
@@ -119,8 +126,19 @@ fn put(tree: &mut Table, path: &[String], node: Node) -> Option<Fault> {
     }
     let empty = || Node { value: Value::Table(Table::new()), origin: origin.clone() };
     let entry = tree.entry(name.clone()).or_insert_with(|| Entry { key: origin.clone(), node: empty() });
+    if name == "sink" && rest[0].parse::<usize>().is_ok() && matches!(entry.node.value, Value::Table(_)) {
+        entry.node.value = Value::List(sinks::listed(&entry.node.value));
+    }
     match &mut entry.node.value {
         Value::Table(table) => put(table, rest, node),
+        // One sink is reached with and without its number.
+        Value::List(items) if name == "sink" && items.len() == 1 && rest[0].parse::<usize>().is_err() => {
+            if let Value::Table(table) = &mut items[0].value {
+                put(table, rest, node)
+            } else {
+                None
+            }
+        }
         Value::List(items) => {
             let count = items.len();
             let [index, rest @ ..] = rest else { return None };

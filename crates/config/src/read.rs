@@ -1,8 +1,11 @@
 //! From the tree to the resolved configuration: every key, its accepted range, and what must go together.
 
 use crate::choice::Kind;
+use crate::journal::{self, Journal, read_journal};
+use crate::postgres::{self, read_postgres};
 use crate::reader::{Reader, Section};
 use crate::schema::{Config, Health, Parquet, Validation};
+use crate::sinks::{name_sinks, read_sink};
 use crate::source::{Capture, Sim, Source, SourceKind};
 use crate::tree::{Origin, Table};
 use crate::units::show_duration;
@@ -22,7 +25,13 @@ pub(crate) fn read(tree: &Table) -> (Config, Reader) {
     read_sections(&mut root, &mut config);
     let mut sources = Vec::new();
     root.sections("source", |section, origin| sources.push(read_source(section, origin, &config)));
+    let mut sinks = Vec::new();
+    root.one_or_more("sink", |section, origin| sinks.push(read_sink(section, origin)));
     root.finish();
+    if !sinks.is_empty() {
+        name_sinks(&mut sinks, &mut reader);
+        config.sinks = sinks;
+    }
     if !sources.is_empty() {
         name_sources(&mut sources, &mut reader);
         config.sources = sources;
@@ -35,11 +44,13 @@ pub(crate) fn read(tree: &Table) -> (Config, Reader) {
 fn read_sections(root: &mut Section<'_, '_>, config: &mut Config) {
     root.section("data", |s| s.key("dir", &mut config.data.dir, path));
     config.parquet.dir.clone_from(&config.data.dir);
+    config.journal = Journal::below(&config.data.dir);
     root.section("ring", |s| s.key("capacity", &mut config.ring.capacity, count(64..=16 << 20)));
     root.section("batching", |s| {
         s.key("core", &mut config.batching.core, core);
         s.key("wait", &mut config.batching.wait, choice);
     });
+    root.section("journal", |s| read_journal(s, &mut config.journal));
     root.section("batch", |s| {
         s.key("max_events", &mut config.batch.max_events, count(1..=1_000_000));
         s.key("max_age", &mut config.batch.max_age, duration(MILLISECOND..=HOUR));
@@ -48,9 +59,11 @@ fn read_sections(root: &mut Section<'_, '_>, config: &mut Config) {
         s.key("attempts", &mut config.retry.attempts, count(0..=1_000));
         s.key("delay", &mut config.retry.delay, duration(MILLISECOND..=HOUR));
         s.key("max_delay", &mut config.retry.max_delay, duration(MILLISECOND..=DAY));
+        s.key("stable", &mut config.retry.stable, duration(Duration::ZERO..=HOUR));
     });
-    root.section("sink", |s| s.key("kind", &mut config.sink.kind, choice));
+    root.section("quarantine", |s| s.key("bytes_max", &mut config.quarantine.bytes_max, bytes(FILE_BYTES)));
     root.section("parquet", |s| read_parquet(s, &mut config.parquet));
+    root.section("postgres", |s| read_postgres(s, &mut config.postgres));
     root.section("validation", |s| read_validation(s, &mut config.validation));
     root.section("decode", |s| {
         s.key("frame_bytes_max", &mut config.decode.frame_bytes_max, bytes(KIB..=FRAME_BYTES_MAX));
@@ -187,6 +200,8 @@ fn check_together(config: &Config, reader: &mut Reader) {
         let [delay, max_delay] = [delay, max_delay].map(show_duration);
         reader.fault(origin, &key, format!("delay = \"{delay}\" must not be above max_delay = \"{max_delay}\""));
     }
+    journal::check_together(&config.journal, reader);
+    postgres::check_together(&config.postgres, reader);
 }
 
 const SIM_KEYS: [&str; 7] = ["symbols", "seed", "rate", "start_time", "burst_every_frames", "burst_trades", "channels"];

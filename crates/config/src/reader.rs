@@ -1,10 +1,12 @@
 //! Takes values out of the tree section by section, and collects everything that does not fit.
 
 use crate::error::{Fault, Wrong};
+use crate::hide::HIDDEN;
 use crate::suggest::nearest;
 use crate::tree::{Entry, Node, Origin, Table, Value};
 use crate::values::Parsed;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Collects over the whole tree.
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub(crate) struct Reader {
     pub(crate) known: BTreeSet<String>,
     /// The settings that were given: path to value and place.
     pub(crate) given: BTreeMap<String, (String, Origin)>,
+    /// Parts of the file that may be secrets.
+    pub(crate) hidden: Vec<Range<usize>>,
     unknown: Vec<Unknown>,
 }
 
@@ -34,17 +38,39 @@ pub(crate) struct Section<'r, 't> {
     path: String,
     table: &'t Table,
     asked: Vec<&'static str>,
+    /// One of a list of sections.
+    listed: bool,
 }
 
 impl Reader {
     /// The whole tree.
     pub(crate) fn root<'r, 't>(&'r mut self, table: &'t Table) -> Section<'r, 't> {
-        Section { reader: self, path: String::new(), table, asked: Vec::new() }
+        Section { reader: self, path: String::new(), table, asked: Vec::new(), listed: false }
     }
 
     /// Notes what is wrong with one setting.
     pub(crate) fn fault(&mut self, origin: Origin, key: &str, message: impl Into<String>) {
         self.faults.push(Fault::new(origin, key, message));
+    }
+
+    /// The place of a value that is not to be shown.
+    fn hide(&mut self, origin: Origin) -> Origin {
+        match origin {
+            Origin::File(span) => {
+                self.hidden.push(span.clone());
+                Origin::File(span)
+            }
+            Origin::Flag(text) => {
+                let shown = text.split_once('=').map_or("", |(shown, _)| shown);
+                Origin::Flag(format!("{shown}={HIDDEN}"))
+            }
+            Origin::Variable(_) | Origin::Default => origin,
+        }
+    }
+
+    /// Whether a setting was given, and could be read.
+    pub(crate) fn was_given(&self, key: &str) -> bool {
+        self.given.contains_key(key)
     }
 
     /// Where the first of `keys` that was given stands: the one to blame when they do not go together.
@@ -76,7 +102,11 @@ impl Reader {
         }
         let elsewhere = self.known.iter().find_map(|path| path.strip_suffix(name.as_str())?.strip_suffix('.'));
         if let Some(section) = elsewhere {
-            let heading = if section.starts_with("source.") { "[[source]]".to_owned() } else { format!("[{section}]") };
+            // An element of a list is named by a number.
+            let heading = match section.split_once('.') {
+                Some((list, _)) => format!("[[{list}]]"),
+                None => format!("[{section}]"),
+            };
             return format!("unknown key `{name}` here; it belongs below {heading}");
         }
         format!("unknown {noun} `{name}`; known here: {}", siblings.iter().copied().collect::<Vec<_>>().join(", "))
@@ -117,8 +147,10 @@ impl<'t> Section<'_, 't> {
                 let given = node.raw().map_or_else(|| node.value.to_string(), str::to_owned);
                 self.reader.given.insert(path, (given, node.origin.clone()));
             }
-            Err(Wrong { at, message }) => {
-                self.reader.fault(at.unwrap_or_else(|| node.origin.clone()), &path, message);
+            Err(Wrong { at, message, hide }) => {
+                let origin = at.unwrap_or_else(|| node.origin.clone());
+                let origin = if hide { self.reader.hide(origin) } else { origin };
+                self.reader.fault(origin, &path, message);
             }
         }
     }
@@ -131,6 +163,11 @@ impl<'t> Section<'_, 't> {
         parse: impl FnOnce(&Node) -> Parsed<T>,
     ) {
         self.key(name, target, |node| parse(node).map(Some));
+    }
+
+    /// Whether this is one of a list of sections.
+    pub(crate) const fn is_listed(&self) -> bool {
+        self.listed
     }
 
     /// Whether a key was given, rightly or wrongly.
@@ -166,7 +203,7 @@ impl<'t> Section<'_, 't> {
             }
             None => &NO_KEYS,
         };
-        let mut section = Section { reader: self.reader, path, table, asked: Vec::new() };
+        let mut section = Section { reader: self.reader, path, table, asked: Vec::new(), listed: false };
         read(&mut section);
         section.finish();
     }
@@ -190,9 +227,24 @@ impl<'t> Section<'_, 't> {
                 self.reader.fault(node.origin.clone(), &path, message);
                 continue;
             };
-            let mut section = Section { reader: self.reader, path, table, asked: Vec::new() };
+            let mut section = Section { reader: self.reader, path, table, asked: Vec::new(), listed: true };
             read(&mut section, &node.origin);
             section.finish();
+        }
+    }
+
+    /// Reads one section, `[name]`, or a list of them, `[[name]]`.
+    pub(crate) fn one_or_more(&mut self, name: &'static str, mut read: impl FnMut(&mut Section<'_, '_>, &Origin)) {
+        match self.table.get(name).map(|entry| &entry.node) {
+            Some(Node { value: Value::Table(_), origin }) => self.section(name, |section| read(section, origin)),
+            Some(Node { value: Value::List(_), .. }) => self.sections(name, read),
+            Some(Node { value, origin }) => {
+                let path = self.ask(name);
+                let message = format!("expected a section [{path}] or sections [[{path}]], found {value}");
+                self.reader.fault(origin.clone(), &path, message);
+            }
+            // Nothing to read: the keys are asked for, so that they can be suggested.
+            None => self.section(name, |section| read(section, &Origin::Default)),
         }
     }
 

@@ -1,6 +1,9 @@
 //! The resolved configuration: plain values, with the default and unit of every key.
 
-use crate::choice::{JumpAction, Level, LogFormat, Profile, SinkKind, Wait};
+use crate::choice::{JournalMode, JumpAction, Level, LogFormat, Profile, SinkKind, Wait};
+use crate::journal::Journal;
+use crate::postgres::Postgres;
+use crate::sinks::Sink;
 use crate::source::{Core, Source};
 use crate::units::Percent;
 use std::fmt;
@@ -20,14 +23,20 @@ pub struct Config {
     pub ring: Ring,
     /// `[batching]`: the thread that drains the rings.
     pub batching: Batching,
-    /// `[batch]`: how much is offered to the sink at once.
+    /// `[journal]`: what is kept of the events until the sinks have them.
+    pub journal: Journal,
+    /// `[batch]`: how much is offered to a sink at once.
     pub batch: Batch,
-    /// `[retry]`: what happens when the sink cannot store.
+    /// `[retry]`: what happens when a sink cannot store.
     pub retry: Retry,
-    /// `[sink]`: where the events go.
-    pub sink: Sink,
+    /// `[quarantine]`: what happens to events that a sink refuses.
+    pub quarantine: Quarantine,
+    /// `[sink]` or `[[sink]]`: where the events go; at least one, each kind once. Default: Parquet files.
+    pub sinks: Vec<Sink>,
     /// `[parquet]`: the files of the Parquet sink.
     pub parquet: Parquet,
+    /// `[postgres]`: the database of the PostgreSQL sink.
+    pub postgres: Postgres,
     /// `[validation]`: doubtful trades; the starting point of every source's own values.
     pub validation: Validation,
     /// `[decode]`: from frames to events.
@@ -83,13 +92,16 @@ pub struct Retry {
     pub delay: Duration,
     /// Longest wait between later attempts; at least `delay`, at most 1 d. Default 30 s.
     pub max_delay: Duration,
+    /// How long a sink must have worked before its waits begin anew from the shortest; 0 s to 1 h. Default 60 s.
+    pub stable: Duration,
 }
 
-/// `[sink]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sink {
-    /// `"parquet"` or `"null"`. Default `"parquet"`.
-    pub kind: SinkKind,
+/// `[quarantine]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Most bytes of a sink's file of refused events; 64 KiB to 1 TiB. Default 256 MiB. At the limit the sink waits
+    /// until the file is emptied: nothing is thrown away.
+    pub bytes_max: u64,
 }
 
 /// `[parquet]`.
@@ -196,6 +208,22 @@ impl Config {
         }
         config
     }
+
+    /// Whether one of the sinks is of this kind.
+    #[must_use]
+    pub fn has_sink(&self, kind: SinkKind) -> bool {
+        self.sinks.iter().any(|sink| sink.kind == kind)
+    }
+
+    /// Whether events pass through the journal.
+    #[must_use]
+    pub fn is_journalled(&self) -> bool {
+        match self.journal.mode {
+            JournalMode::Auto => self.sinks.iter().any(|sink| sink.kind != SinkKind::Null),
+            JournalMode::On => true,
+            JournalMode::Off => false,
+        }
+    }
 }
 
 impl Default for Config {
@@ -204,13 +232,16 @@ impl Default for Config {
         Self {
             profile: Profile::Default,
             parquet: Parquet { dir: data.dir.clone(), ..Parquet::default() },
+            postgres: Postgres::default(),
+            journal: Journal::below(&data.dir),
             data,
             sources: vec![Source::sim(&validation)],
             ring: Ring::default(),
             batching: Batching::default(),
             batch: Batch::default(),
             retry: Retry::default(),
-            sink: Sink::default(),
+            quarantine: Quarantine::default(),
+            sinks: vec![Sink::of_kind(SinkKind::default())],
             validation,
             decode: Decode::default(),
             dead_letters: DeadLetters::default(),
@@ -241,7 +272,18 @@ impl Default for Batch {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 3, delay: Duration::from_secs(1), max_delay: Duration::from_secs(30) }
+        Self {
+            attempts: 3,
+            delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(30),
+            stable: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self { bytes_max: 256 << 20 }
     }
 }
 

@@ -59,6 +59,11 @@ impl Node {
         }
     }
 
+    /// The keys of a section.
+    pub(crate) fn table(&self) -> Option<&Table> {
+        if let Value::Table(table) = &self.value { Some(table) } else { None }
+    }
+
     /// The text of a variable or a flag.
     pub(crate) fn raw(&self) -> Option<&str> {
         if let Value::Raw(text) = &self.value { Some(text) } else { None }

@@ -2,6 +2,7 @@
 
 use crate::choice::{Choice, Level};
 use crate::error::Wrong;
+use crate::journal::JournalSync;
 use crate::schema::LogLevels;
 use crate::source::{Core, Rate, Speed};
 use crate::suggest::nearest;
@@ -242,6 +243,93 @@ fn level_of(text: &str, origin: &Origin) -> Parsed<Level> {
         .map_err(|wrong| Wrong { at: Some(origin.clone()), ..wrong })
 }
 
+/// Letters, digits, `_` and `-`: a sink's name is a part of the names of its files.
+pub(crate) fn sink_name(node: &Node) -> Parsed<String> {
+    let name = text(node)?;
+    if name.len() <= NAME_BYTES_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
+        return Ok(name);
+    }
+    let remedy = "write 1 to 63 letters, digits, \"_\" and \"-\", such as \"archive-1\"";
+    Err(Wrong::new(format!("{name:?} is not a name of a sink; {remedy}")))
+}
+
+/// `"always"`, `"os"`, or the time between two.
+pub(crate) fn journal_sync(node: &Node) -> Parsed<JournalSync> {
+    let range = Duration::from_millis(1)..=Duration::from_secs(10);
+    match node.text() {
+        Some("always") => Some(JournalSync::Always),
+        Some("os") => Some(JournalSync::Os),
+        Some(text) => units::duration(text).filter(|every| range.contains(every)).map(JournalSync::Every),
+        None => None,
+    }
+    .ok_or_else(|| {
+        let remedy = "give \"always\", \"os\", or a duration from \"1ms\" to \"10s\"";
+        Wrong::new(format!("{} does not say when to sync; {remedy}", node.value))
+    })
+}
+
+/// A host's name or address, or the folder of a Unix socket.
+pub(crate) fn host(node: &Node) -> Parsed<String> {
+    let host = text(node)?;
+    let is_name = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let is_folder = host.starts_with('/') && !host.contains(char::is_control);
+    if is_name || is_folder || host.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(host);
+    }
+    // Often a whole URL, with a password in it.
+    let remedy = "write its name or address alone, or the folder of its socket, such as \"/run/postgresql\"";
+    Err(Wrong::hidden(format!("not a host; {remedy}; port, database and user have keys of their own")))
+}
+
+/// A database's or a user's name: PostgreSQL would cut a longer one.
+pub(crate) fn database_name(node: &Node) -> Parsed<String> {
+    let name = text(node)?;
+    if name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control) {
+        return Ok(name);
+    }
+    Err(Wrong::hidden("not a name; write 1 to 63 bytes of text".to_owned()))
+}
+
+/// A schema's name, which needs no quotes in SQL.
+pub(crate) fn schema_name(node: &Node) -> Parsed<String> {
+    let name = text(node)?;
+    if name.len() <= NAME_BYTES_MAX && is_word(&name) {
+        return Ok(name);
+    }
+    let remedy = "write a letter or \"_\", then at most 62 letters, digits and \"_\"";
+    Err(Wrong::new(format!("{name:?} is not a name of a schema; {remedy}")))
+}
+
+/// An environment variable's name; those of the configuration itself are not for secrets.
+pub(crate) fn variable_name(node: &Node) -> Parsed<String> {
+    let name = text(node)?;
+    if !is_word(&name) {
+        let remedy = "write the name of an environment variable, such as \"PGPASSWORD\", not the password itself";
+        return Err(Wrong::hidden(format!("not a name of a variable; {remedy}")));
+    }
+    if name.starts_with("FEEDD_") {
+        let message = "variables that begin with FEEDD_ are settings; choose another name, such as \"PGPASSWORD\"";
+        return Err(Wrong::new(message.to_owned()));
+    }
+    Ok(name)
+}
+
+/// A credential's name, which is a file's name.
+pub(crate) fn credential(node: &Node) -> Parsed<String> {
+    let name = text(node)?;
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    if is_name && !name.starts_with('.') {
+        return Ok(name);
+    }
+    let remedy = "write its name as in LoadCredential=NAME:PATH, not the password itself";
+    Err(Wrong::hidden(format!("not a name of a credential; {remedy}")))
+}
+
+/// A letter or `_`, then letters, digits and `_`.
+fn is_word(text: &str) -> bool {
+    !text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 /// The items of a list; variables and flags separate them by commas; a single value is a list of one.
 fn items(node: &Node) -> Vec<Node> {
     match &node.value {
@@ -256,5 +344,7 @@ fn split_at_commas(text: &str, origin: &Origin) -> Vec<Node> {
     text.split(',').filter(|item| !item.trim().is_empty()).map(node).collect()
 }
 
+/// What PostgreSQL keeps of a name.
+const NAME_BYTES_MAX: usize = 63;
 /// More frames a second than any machine sends is a mistake.
 const RATE_RANGE: RangeInclusive<u64> = 1..=1_000_000_000;

@@ -72,6 +72,86 @@ const FILE_CASES: &[(&str, &str, &str)] = &[
      "feedd.toml:1:11: profile: unknown profile \"turbo\"; choose from \"default\", \"low-memory\", \"low-latency\", \"high-volume\""),
     ("unknown sink", "[sink]\nkind = \"parket\"",
      "feedd.toml:2:8: sink.kind: unknown sink \"parket\", did you mean \"parquet\"?"),
+    ("value for a sink", "sink = 5",
+     "feedd.toml:1:8: sink: expected a section [sink] or sections [[sink]], found 5"),
+    ("list without sinks", "sink = []",
+     "feedd.toml:1:8: sink: empty; write at least one [[sink]], or leave the key out for the default"),
+    ("sink of a list without a kind", "[[sink]]\nname = \"a\"",
+     "feedd.toml:1:1: sink.0.kind: missing; write kind = \"parquet\", kind = \"postgres\" or kind = \"null\""),
+    ("typo in a sink", "[[sink]]\nkind = \"null\"\nrequird = false",
+     "feedd.toml:3:1: sink.0.requird: unknown key `requird`, did you mean `required`?"),
+    ("key of a sink elsewhere", "[ring]\nrequired = false",
+     "feedd.toml:2:1: ring.required: unknown key `required` here; it belongs below [sink]"),
+    ("key of one of several sinks elsewhere", "[ring]\nrequired = false\n[[sink]]\nkind = \"null\"",
+     "feedd.toml:2:1: ring.required: unknown key `required` here; it belongs below [[sink]]"),
+    ("unknown sink of a list", "[[sink]]\nkind = \"null\"\n[[sink]]\nkind = \"postgre\"",
+     "feedd.toml:4:8: sink.1.kind: unknown sink \"postgre\", did you mean \"postgres\"?"),
+    ("sink twice", "[[sink]]\nkind = \"postgres\"\n[[sink]]\nkind = \"postgres\"\nname = \"b\"",
+     "feedd.toml:4:8: sink.1.kind: sink 0 and sink 1 are both \"postgres\"; one of each kind can be had: [postgres] belongs to it; remove one"),
+    ("null sink twice", "[[sink]]\nkind = \"null\"\n[[sink]]\nkind = \"null\"",
+     "feedd.toml:4:8: sink.1.kind: sink 0 and sink 1 are both \"null\"; one of each kind can be had; remove one"),
+    ("name of a sink twice", "[[sink]]\nkind = \"null\"\n[[sink]]\nkind = \"parquet\"\nname = \"null\"",
+     "feedd.toml:5:8: sink.1.name: sink 0 and sink 1 are both named \"null\"; rename one"),
+    ("name of a sink that is no file's name", "[sink]\nname = \"a/b\"",
+     "feedd.toml:2:8: sink.name: \"a/b\" is not a name of a sink; write 1 to 63 letters, digits, \"_\" and \"-\", such as \"archive-1\""),
+    ("number for a sink's flag", "[sink]\nrequired = 1",
+     "feedd.toml:2:12: sink.required: expected true or false, found 1"),
+    ("unknown mode of the journal", "[journal]\nmode = \"of\"",
+     "feedd.toml:2:8: journal.mode: unknown mode \"of\", did you mean \"on\"?"),
+    ("unknown rule to sync", "[journal]\nsync = \"sometimes\"",
+     "feedd.toml:2:8: journal.sync: \"sometimes\" does not say when to sync; give \"always\", \"os\", or a duration from \"1ms\" to \"10s\""),
+    ("sync too late", "[journal]\nsync = \"11s\"",
+     "feedd.toml:2:8: journal.sync: \"11s\" does not say when to sync; give \"always\", \"os\", or a duration from \"1ms\" to \"10s\""),
+    ("number for sync", "[journal]\nsync = 10",
+     "feedd.toml:2:8: journal.sync: 10 does not say when to sync; give \"always\", \"os\", or a duration from \"1ms\" to \"10s\""),
+    ("journal too large", "[journal]\nbytes_max = \"65TiB\"",
+     "feedd.toml:2:13: journal.bytes_max: \"65TiB\" is out of range; give a size from \"64KiB\" to \"64TiB\""),
+    ("segment too small", "[journal]\nsegment_bytes = \"15KiB\"",
+     "feedd.toml:2:17: journal.segment_bytes: \"15KiB\" is out of range; give a size from \"16KiB\" to \"1GiB\""),
+    ("journal of three segments", "[journal]\nbytes_max = \"255MiB\"",
+     "feedd.toml:2:13: journal.bytes_max: bytes_max = \"255MiB\" must hold at least 4 segments of segment_bytes = \"64MiB\"; give it \"256MiB\" or more, or make the segments smaller"),
+    ("segments as large as the journal allows", "[journal]\nsegment_bytes = \"1GiB\"", "ok"),
+    ("journal in the data folder", "[data]\ndir = \".\"\n[journal]\ndir = \".\"",
+     "feedd.toml:4:7: journal.dir: . is data.dir, too; give the journal a folder of its own"),
+    ("journal in the folder of the datasets", "[parquet]\ndir = \"./feedd-data/journal\"",
+     "feedd.toml:2:7: parquet.dir: ./feedd-data/journal is parquet.dir, too; give the journal a folder of its own"),
+    ("journal below a file", "[journal]\ndir = \"src/lib.rs/journal\"",
+     "feedd.toml:2:7: journal.dir: cannot write to src/lib.rs/journal: src/lib.rs is not a folder; choose a folder that this user can write to"),
+    ("journal below a file, unused", "[sink]\nkind = \"null\"\n[journal]\ndir = \"src/lib.rs/journal\"", "ok"),
+    ("small quarantine", "[quarantine]\nbytes_max = 1",
+     "feedd.toml:2:13: quarantine.bytes_max: 1 is out of range; give a size from \"64KiB\" to \"1TiB\""),
+    ("long time of stability", "[retry]\nstable = \"2h\"",
+     "feedd.toml:2:10: retry.stable: \"2h\" is out of range; give a duration from \"0s\" to \"1h\""),
+    ("host with a port", "[postgres]\nhost = \"db:5432\"",
+     "feedd.toml:2:8: postgres.host: not a host; write its name or address alone, or the folder of its socket, such as \"/run/postgresql\"; port, database and user have keys of their own"),
+    ("port of nothing", "[postgres]\nport = 0",
+     "feedd.toml:2:8: postgres.port: 0 is out of range; give a whole number from 1 to 65535"),
+    ("database without a name", "[postgres]\ndatabase = \" \"",
+     "feedd.toml:2:12: postgres.database: empty; give a text"),
+    ("user with a line break", "[postgres]\nuser = \"a\\nb\"",
+     "feedd.toml:2:8: postgres.user: not a name; write 1 to 63 bytes of text"),
+    ("schema that needs quotes", "[postgres]\nschema = \"1-a\"",
+     "feedd.toml:2:10: postgres.schema: \"1-a\" is not a name of a schema; write a letter or \"_\", then at most 62 letters, digits and \"_\""),
+    ("unknown layout", "[postgres]\nlayout = \"redable\"",
+     "feedd.toml:2:10: postgres.layout: unknown layout \"redable\", did you mean \"readable\"?"),
+    ("unknown encryption", "[postgres]\ntls = \"prefer\"",
+     "feedd.toml:2:7: postgres.tls: unknown kind of encryption \"prefer\"; choose from \"auto\", \"verify-full\", \"disable\""),
+    ("unencrypted over a network", "[postgres]\nhost = \"db.example\"\ntls = \"disable\"",
+     "feedd.toml:3:7: postgres.tls: tls = \"disable\" would send everything to db.example unencrypted; choose \"auto\" or \"verify-full\", or say tls_insecure = true"),
+    ("unencrypted over a network, meant", "[postgres]\nhost = \"db.example\"\ntls = \"disable\"\ntls_insecure = true", "ok"),
+    ("unencrypted on this machine", "[postgres]\nhost = \"/run/postgresql\"\ntls = \"disable\"", "ok"),
+    ("certificates that do not exist", "[sink]\nkind = \"postgres\"\n[postgres]\ntls_ca = \"no/ca.pem\"",
+     "feedd.toml:4:10: postgres.tls_ca: cannot read no/ca.pem: No such file or directory (os error 2); name a file of certificates (PEM)"),
+    ("no time to connect", "[postgres]\nconnect_timeout = \"0s\"",
+     "feedd.toml:2:19: postgres.connect_timeout: \"0s\" is out of range; give a duration from \"100ms\" to \"1h\""),
+    ("no time for a batch", "[postgres]\nbatch_timeout = \"2h\"",
+     "feedd.toml:2:17: postgres.batch_timeout: \"2h\" is out of range; give a duration from \"100ms\" to \"1h\""),
+    ("partitions of a year", "[postgres]\npartitions_ahead = 365",
+     "feedd.toml:2:20: postgres.partitions_ahead: 365 is out of range; give a whole number from 0 to 30"),
+    ("kept for a thousand years", "[postgres]\nretain_days = 365000",
+     "feedd.toml:2:15: postgres.retain_days: 365000 is out of range; give a whole number from 0 to 36500"),
+    ("word for a flag", "[postgres]\nmigrate = \"yes\"\ntls_insecure = \"no\"",
+     "feedd.toml:2:11: postgres.migrate: expected true or false, found \"yes\"\nfeedd.toml:3:16: postgres.tls_insecure: expected true or false, found \"no\""),
     ("log target", "[log]\nlevel = [\"info\", \"feedd_core=loud\"]",
      "feedd.toml:2:18: log.level: unknown log level \"loud\"; choose from \"error\", \"warn\", \"info\", \"debug\", \"trace\""),
     ("levels the wrong way round", "[health]\nutilisation_warn = 40",
@@ -183,6 +263,20 @@ const VARIABLE_CASES: &[(&str, &str, &str)] = &[
      "environment variable FEEDD_BATCH__MAX_EVENTS: batch.max_events: expected a number, found \"many\"; give a whole number from 1 to 1000000"),
     ("FEEDD_SOURCE__2__RATE", "max",
      "environment variable FEEDD_SOURCE__2__RATE: source.2.rate: no source \"2\"; there are 1, counted from 0, and 1 adds one"),
+    ("FEEDD_SINK", "null",
+     "environment variable FEEDD_SINK: sink: expected a section [sink] or sections [[sink]], found \"null\""),
+    ("FEEDD_SINK__0", "null",
+     "environment variable FEEDD_SINK__0: sink.0: name a key of it, such as sink.0.name"),
+    ("FEEDD_SINK__0__KIND", "nul",
+     "environment variable FEEDD_SINK__0__KIND: sink.0.kind: unknown sink \"nul\", did you mean \"null\"?"),
+    ("FEEDD_SINK__1__KIND", "parquet",
+     "environment variable FEEDD_SINK__1__KIND: sink.1.kind: sink 0 and sink 1 are both \"parquet\"; one of each kind can be had: [parquet] belongs to it; remove one"),
+    ("FEEDD_SINK__2__KIND", "null",
+     "environment variable FEEDD_SINK__2__KIND: sink.2.kind: no sink \"2\"; there are 1, counted from 0, and 1 adds one"),
+    ("FEEDD_SINK__1__NAME", "b",
+     "environment variable FEEDD_SINK__1__NAME: sink.1.kind: missing; write kind = \"parquet\", kind = \"postgres\" or kind = \"null\""),
+    ("FEEDD_JOURNAL__SINC", "os",
+     "environment variable FEEDD_JOURNAL__SINC: journal.sinc: unknown variable, did you mean FEEDD_JOURNAL__SYNC?"),
     ("FEEDD_SOURCE__0", "sim",
      "environment variable FEEDD_SOURCE__0: source.0: name a key of it, such as source.0.name"),
     ("FEEDD_SOURCE__1__RATE", "max",
@@ -202,7 +296,7 @@ fn mistakes_in_flags() {
     let flags = Overrides {
         profile: Some("fast".into()),
         data_dir: Some("src/lib.rs".into()),
-        sink: Some("nul".into()),
+        sinks: vec!["nul".into()],
         sources: vec!["replay:x".into()],
         sets: Vec::new(),
     };
@@ -212,6 +306,35 @@ fn mistakes_in_flags() {
 --sink nul: sink.kind: unknown sink \"nul\", did you mean \"null\"?
 --data-dir src/lib.rs: data.dir: cannot write to src/lib.rs: src/lib.rs is not a folder; choose a folder that this user can write to";
     assert_eq!(report("", &[], &flags), expected);
+}
+
+#[test]
+fn a_sink_that_is_named_twice_by_flags() {
+    let flags = Overrides { sinks: vec!["null".into(), "parquet".into(), "null".into()], ..Overrides::default() };
+    let expected =
+        "--sink null: sink.2.kind: sink 0 and sink 2 are both \"null\"; one of each kind can be had; remove one";
+    assert_eq!(report("[[sink]]\nkind = \"postgres\"", &[], &flags), expected);
+}
+
+#[test]
+fn a_file_in_the_place_of_the_journal_is_blamed_on_the_data_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("journal"), "").unwrap();
+    let text = report(&format!("[data]\ndir = \"{}\"", dir.path().display()), &[], &Overrides::default());
+    let folder = dir.path().display();
+    let expected = format!(
+        "feedd.toml:2:7: data.dir: cannot write to {folder}/journal: {folder}/journal is not a folder; choose a folder \
+         that this user can write to"
+    );
+    assert_eq!(text.lines().next(), Some(expected.as_str()));
+}
+
+#[test]
+fn a_key_of_several_sinks_needs_a_number() {
+    let toml = "[[sink]]\nkind = \"null\"\n[[sink]]\nkind = \"parquet\"";
+    let flags = Overrides { sets: vec!["sink.kind=postgres".into()], ..Overrides::default() };
+    let expected = "--set sink.kind=postgres: sink.kind: no sink \"kind\"; there are 2, counted from 0, and 2 adds one";
+    assert_eq!(report(toml, &[], &flags), expected);
 }
 
 #[rustfmt::skip]
@@ -228,8 +351,9 @@ const SET_CASES: &[(&str, &str)] = &[
 proptest! {
     /// Whatever is written into the environment or a flag is taken or refused, without a panic.
     #[test]
-    fn any_variable_and_flag(name in "(SOURCE|BATCH|LOG)?(__[0-9A-Z_]{0,9}){0,3}", value: String, set: String) {
-        let flags = Overrides { sets: vec![set], sources: vec![value.clone()], ..Overrides::default() };
+    fn any_variable_and_flag(name in "(SOURCE|SINK|BATCH|LOG)?(__[0-9A-Z_]{0,9}){0,3}", value: String, set: String) {
+        let sinks = vec![set.clone()];
+        let flags = Overrides { sets: vec![set], sources: vec![value.clone()], sinks, ..Overrides::default() };
         let env = [(format!("FEEDD_{name}"), value)];
         let machine = Machine { cores: &[], venues: &[] };
         if let Err(errors) = load(None, env.into_iter(), &flags, &machine) {
@@ -239,7 +363,7 @@ proptest! {
 
     /// So is whatever is written into the file.
     #[test]
-    fn any_file(text in "([a-z]{1,3}|batch|max_age|source|[.=\\[\\]{},\"'#5 \n_-]){0,40}") {
+    fn any_file(text in "([a-z]{1,3}|batch|max_age|source|sink|postgres|password|[.=\\[\\]{},\"'#5 \n_-]){0,40}") {
         prop_assert!(!of_file(&text).is_empty());
     }
 }

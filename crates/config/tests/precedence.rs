@@ -1,8 +1,8 @@
 //! Defaults, profile, file, environment, flags: each wins over the one before, key by key.
 
 use feedd_config::{
-    Channel, Config, Core, FullPolicy, Level, Loaded, Machine, Overrides, Percent, Place, Profile, Rate, SinkKind,
-    SourceKind, Speed, check, load,
+    Channel, Config, Core, FullPolicy, JournalMode, JournalSync, Level, Loaded, Machine, Overrides, Percent, Place,
+    PostgresLayout, PostgresTls, Profile, Rate, SecretRef, Sink, SinkKind, SourceKind, Speed, check, load,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +14,10 @@ fn loaded(toml: &str, env: &[(&str, &str)], flags: &Overrides) -> Loaded {
     std::fs::write(file.path(), toml).expect("room for a small file");
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     load(Some(file.path()), env, flags, &MACHINE).expect("a configuration without faults")
+}
+
+fn sink(kind: SinkKind, name: &str, required: bool) -> Sink {
+    Sink { kind, name: name.to_owned(), required }
 }
 
 fn sets(sets: &[&str]) -> Overrides {
@@ -144,7 +148,7 @@ kind = \"sim\"
 fn flags_of_their_own() {
     let flags = Overrides {
         data_dir: Some("elsewhere".into()),
-        sink: Some("null".into()),
+        sinks: vec!["null".into()],
         sources: vec!["capture:src".into(), "sim".into()],
         sets: vec!["source.1.rate=5".into()],
         ..Overrides::default()
@@ -154,11 +158,164 @@ fn flags_of_their_own() {
         (config.data.dir.as_path(), config.parquet.dir.as_path()),
         (Path::new("elsewhere"), Path::new("elsewhere"))
     );
-    assert_eq!(config.sink.kind, SinkKind::Null);
+    assert_eq!(config.sinks, [sink(SinkKind::Null, "null", true)]);
     let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     assert_eq!(names, ["capture", "sim"]);
     assert!(matches!(&config.sources[1].kind, SourceKind::Sim(sim) if sim.rate == Rate::PerSecond(5)));
     assert!(!Path::new("elsewhere").exists(), "loading creates nothing");
+}
+
+/// Name, file, environment, flags, sinks.
+type SinkCase<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str], Vec<Sink>);
+/// Name, file, `--sink`, `--set`, sinks.
+type FlagCase<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str], Vec<Sink>);
+
+#[test]
+fn one_sink_or_a_list_of_them() {
+    use SinkKind::{Null, Parquet, Postgres};
+    let none: &[(&str, &str)] = &[];
+    let list = "[[sink]]\nkind = \"postgres\"\nname = \"db\"\n[[sink]]\nkind = \"parquet\"\nrequired = false";
+    let cases: [SinkCase<'_>; 11] = [
+        ("nothing", "", none, &[], vec![sink(Parquet, "parquet", true)]),
+        ("table", "[sink]\nkind = \"postgres\"", none, &[], vec![sink(Postgres, "postgres", true)]),
+        ("table without a kind", "[sink]\nname = \"a\"", none, &[], vec![sink(Parquet, "a", true)]),
+        ("list", list, none, &[], vec![sink(Postgres, "db", true), sink(Parquet, "parquet", false)]),
+        ("variable", "", &[("FEEDD_SINK__KIND", "null")], &[], vec![sink(Null, "null", true)]),
+        ("variable with a number", "", &[("FEEDD_SINK__0__KIND", "null")], &[], vec![sink(Null, "null", true)]),
+        (
+            "both on one table",
+            "[sink]\nname = \"a\"",
+            &[("FEEDD_SINK__0__KIND", "null")],
+            &["sink.required=false"],
+            vec![sink(Null, "a", false)],
+        ),
+        (
+            "without a number on a list of one",
+            "[[sink]]\nkind = \"null\"",
+            &[("FEEDD_SINK__KIND", "postgres")],
+            &[],
+            vec![sink(Postgres, "postgres", true)],
+        ),
+        (
+            "variable over a list",
+            list,
+            &[("FEEDD_SINK__0__NAME", "x"), ("FEEDD_SINK__1__KIND", "null")],
+            &[],
+            vec![sink(Postgres, "x", true), sink(Null, "null", false)],
+        ),
+        (
+            "one more than the default",
+            "",
+            &[("FEEDD_SINK__1__KIND", "postgres")],
+            &["sink.1.required=false"],
+            vec![sink(Parquet, "parquet", true), sink(Postgres, "postgres", false)],
+        ),
+        (
+            "one more than a table",
+            "[sink]\nname = \"a\"",
+            none,
+            &["sink.1.kind=null"],
+            vec![sink(Parquet, "a", true), sink(Null, "null", true)],
+        ),
+    ];
+    for (name, toml, env, flags, expected) in cases {
+        assert_eq!(loaded(toml, env, &sets(flags)).config.sinks, expected, "{name}");
+    }
+}
+
+#[test]
+fn sinks_of_flags_replace_the_others_and_keep_their_keys() {
+    use SinkKind::{Null, Parquet, Postgres};
+    let list = "[[sink]]\nkind = \"postgres\"\nname = \"db\"\n[[sink]]\nkind = \"parquet\"\nrequired = false";
+    let cases: [FlagCase<'_>; 5] = [
+        ("one of the list", list, &["parquet"], &[], vec![sink(Parquet, "parquet", false)]),
+        ("another", list, &["null"], &[], vec![sink(Null, "null", true)]),
+        (
+            "two, in their order",
+            list,
+            &["null", "postgres"],
+            &[],
+            vec![sink(Null, "null", true), sink(Postgres, "db", true)],
+        ),
+        ("of a table without a kind", "[sink]\nname = \"a\"", &["parquet"], &[], vec![sink(Parquet, "a", true)]),
+        ("then single keys", list, &["null"], &["sink.name=n"], vec![sink(Null, "n", true)]),
+    ];
+    for (name, toml, kinds, set, expected) in cases {
+        let sinks = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        let config = loaded(toml, &[], &Overrides { sinks, ..sets(set) }).config;
+        assert_eq!(config.sinks, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_journal_is_on_when_a_sink_stores() {
+    let cases = [
+        ("", true),
+        ("[sink]\nkind = \"null\"", false),
+        ("[sink]\nkind = \"null\"\n[journal]\nmode = \"on\"", true),
+        ("[journal]\nmode = \"off\"", false),
+        ("[[sink]]\nkind = \"null\"\n[[sink]]\nkind = \"postgres\"", true),
+    ];
+    for (toml, expected) in cases {
+        assert_eq!(loaded(toml, &[], &sets(&[])).config.is_journalled(), expected, "{toml}");
+    }
+}
+
+#[test]
+fn the_keys_of_journal_quarantine_and_retry() {
+    let toml = "[data]\ndir = \"elsewhere\"\n[journal]\nsync = \"always\"\nbytes_max = \"64TiB\"\nsegment_bytes = 16384\n\
+                [quarantine]\nbytes_max = \"1MiB\"\n[retry]\nstable = \"0s\"";
+    let config = loaded(toml, &[("FEEDD_JOURNAL__MODE", "on")], &sets(&[])).config;
+    assert_eq!((config.journal.mode, config.journal.sync), (JournalMode::On, JournalSync::Always));
+    assert_eq!(config.journal.dir, Path::new("elsewhere/journal"));
+    assert_eq!((config.journal.bytes_max, config.journal.segment_bytes), (64 << 40, 16 << 10));
+    assert_eq!((config.quarantine.bytes_max, config.retry.stable), (1 << 20, Duration::ZERO));
+    for (text, sync) in [("os", JournalSync::Os), ("250ms", JournalSync::Every(Duration::from_millis(250)))] {
+        let config = loaded(toml, &[], &sets(&[&format!("journal.sync={text}"), "journal.dir=there"])).config;
+        assert_eq!((config.journal.sync, config.journal.dir.as_path()), (sync, Path::new("there")));
+    }
+}
+
+#[test]
+fn the_keys_of_postgres() {
+    let toml = "[postgres]\nhost = \"db.example\"\nport = 6432\ndatabase = \"Market Data\"\nuser = \"rec\"\n\
+                password_env = \"PGPASSWORD\"\nschema = \"_feed2\"\nlayout = \"readable\"\ntls = \"disable\"\n\
+                tls_ca = \"ca.pem\"\ntls_insecure = true\nmigrate = false\nconnect_timeout = \"1s\"\nbatch_timeout = \"5m\"\n\
+                partitions_ahead = 0\nretain_days = 30";
+    let postgres = loaded(toml, &[], &sets(&[])).config.postgres;
+    let text = |text: &str| text.to_owned();
+    let expected = feedd_config::Postgres {
+        host: text("db.example"),
+        port: 6_432,
+        database: text("Market Data"),
+        user: text("rec"),
+        password: Some(SecretRef::Variable(text("PGPASSWORD"))),
+        schema: text("_feed2"),
+        layout: PostgresLayout::Readable,
+        tls: PostgresTls::Disable,
+        tls_ca: Some("ca.pem".into()),
+        tls_insecure: true,
+        migrate: false,
+        connect_timeout: Duration::from_secs(1),
+        batch_timeout: Duration::from_secs(300),
+        partitions_ahead: 0,
+        retain_days: 30,
+    };
+    assert_eq!(postgres, expected);
+    let local = [
+        ("localhost", true),
+        ("127.0.0.9", true),
+        ("::1", true),
+        ("/run", true),
+        ("::ffff:127.0.0.1", true),
+        ("10.0.0.1", false),
+        ("localhost.example", false),
+        ("fe80::1", false),
+    ];
+    for (host, is_local) in local {
+        let postgres = loaded("", &[("FEEDD_POSTGRES__HOST", host)], &sets(&[])).config.postgres;
+        assert_eq!((postgres.host.as_str(), postgres.is_local()), (host, is_local));
+    }
 }
 
 #[test]
@@ -183,6 +340,7 @@ data     ./feedd-data
 source   sim: SIMULATED, 10 symbols, as fast as possible, core auto, full: block
 rings    1 of 10000 events, 625KiB in all
 batch    250 events or 5s
+journal  ./feedd-data/journal, at most 4GiB in segments of 64MiB, synced every 10ms
 sink     parquet in ./feedd-data
 set      batch.max_events = 250 (environment variable FEEDD_BATCH__MAX_EVENTS)
 set      source.0.rate = max (--set source.0.rate=max)";
@@ -194,4 +352,39 @@ set      source.0.rate = max (--set source.0.rate=max)";
 --set sink.kind=nul: sink.kind: unknown sink \"nul\", did you mean \"null\"?
 2 errors";
     assert_eq!((report.ok, report.text.as_str()), (false, expected));
+}
+
+#[test]
+fn a_check_tells_what_sinks_and_journal_mean() {
+    let report = |toml: &str| {
+        let text = loaded(toml, &[], &sets(&[])).to_string();
+        let lines =
+            text.lines().filter(|line| ["sink ", "journal ", "note "].iter().any(|word| line.starts_with(word)));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let several = "[[sink]]\nkind = \"parquet\"\nname = \"archive\"\nrequired = false\n[[sink]]\nkind = \"postgres\"\n\
+                   [postgres]\nhost = \"db.example\"\npassword_credential = \"postgres\"\n[journal]\nsync = \"os\"";
+    let cases = [
+        (several, "\
+journal  ./feedd-data/journal, at most 4GiB in segments of 64MiB, never synced: a crash of the machine loses events
+sink     parquet \"archive\" in ./feedd-data, not required
+sink     postgres at db.example port 5432, database feedd, user feedd, schema public, compact, TLS with a verified name, password from credential postgres"),
+        ("[sink]\nkind = \"postgres\"\nrequired = false\n[journal]\nsync = \"always\"", "\
+journal  ./feedd-data/journal, at most 4GiB in segments of 64MiB, synced at every write
+sink     postgres at localhost port 5432, database feedd, user feedd, schema public, compact, without TLS, no password, not required
+note     no sink is required: when the journal is full, the oldest events go, stored or not; what a sink missed is recorded"),
+        ("[sink]\nkind = \"null\"\nrequired = false", "\
+journal  off: no sink stores anything
+sink     null, not required
+note     no sink is required: what a sink does not store is not kept for it"),
+        ("[sink]\nkind = \"postgres\"\n[postgres]\nhost = \"10.0.0.1\"\ntls = \"disable\"\ntls_insecure = true", "\
+journal  ./feedd-data/journal, at most 4GiB in segments of 64MiB, synced every 10ms
+sink     postgres at 10.0.0.1 port 5432, database feedd, user feedd, schema public, compact, NOT ENCRYPTED over the network, no password"),
+        ("[journal]\nmode = \"off\"", "\
+journal  off: what a sink has not stored yet is lost in a crash
+sink     parquet in ./feedd-data"),
+    ];
+    for (toml, expected) in cases {
+        assert_eq!(report(toml), expected, "{toml}");
+    }
 }

@@ -1,10 +1,12 @@
 //! The one accounting of frames and events: every term counted where it happens, compared here.
 //!
 //! Frames: received = decoded + control + unknown + rejected. Events: decoded + own = accepted + duplicate + rejected +
-//! dropped + in the ring. Sink: accepted = stored + quarantined + pending. Equal at every quiescent point and at exit;
-//! while running only the inequalities hold.
+//! dropped + in the ring. Each sink: accepted = stored + quarantined + missed + pending, and the same for the events of
+//! earlier starts that were found in the journal. Equal at every quiescent point and at exit; while running only the
+//! inequalities hold.
 
-use crate::counters::{BatchingCounters, SourceCounters, StorageCounters};
+use crate::counters::{BatchingCounters, JournalCounters, SourceCounters, StorageCounters};
+use std::sync::Arc;
 
 /// What one source has done so far. Event terms that the batching thread counts are read first, so that no difference
 /// is ever negative.
@@ -38,17 +40,38 @@ pub struct SourceTotals {
     pub in_ring: u64,
 }
 
-/// What one sink has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What one sink has done so far with the events of this start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SinkTotals {
+    /// Name of the sink.
+    pub name: Arc<str>,
     /// Stored.
     pub stored: u64,
     /// Refused by the sink and kept aside.
     pub quarantined: u64,
-    /// Accepted, not yet taken by the storage lane.
+    /// Never to be had by this sink: damaged in the journal, or given up at its limit. Marked in the data.
+    pub missed: u64,
+    /// Accepted, not yet taken by the sink's lane.
     pub in_lane: u64,
-    /// Taken by the storage lane, not yet stored.
+    /// Taken by the sink's lane, not yet stored.
     pub in_sink: u64,
+    /// The same for events of earlier starts.
+    pub earlier: EarlierTotals,
+}
+
+/// What one sink has done with the events of earlier starts that it did not have at this start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EarlierTotals {
+    /// Found in the journal.
+    pub found: u64,
+    /// Stored since.
+    pub stored: u64,
+    /// Refused by the sink and kept aside.
+    pub quarantined: u64,
+    /// Never to be had.
+    pub missed: u64,
+    /// Still in the journal alone.
+    pub pending: u64,
 }
 
 /// The whole account of a run.
@@ -56,10 +79,52 @@ pub struct SinkTotals {
 pub struct Account {
     /// Sum over the sources.
     pub sources: SourceTotals,
-    /// The sink.
-    pub sink: SinkTotals,
+    /// Every sink.
+    pub sinks: Vec<SinkTotals>,
     /// Sequence numbers given.
     pub accepted: u64,
+    /// Up to which sequence the journal holds everything safe from a power cut; none without a journal.
+    pub durable: Option<u64>,
+}
+
+impl SinkTotals {
+    /// Reads a sink's counters, positions from the end of the way to its start. `accepted` comes last: see
+    /// [`Account::read`].
+    fn read(name: &Arc<str>, c: &StorageCounters, batching: &BatchingCounters) -> Self {
+        let (quarantined, missed) = (c.quarantined.get(), c.missed.get());
+        // Skipped events count as done although the sink's position may be below them.
+        let done = c.stored_seq.get() + c.skipped_ahead.get();
+        let received = c.received_seq.get().max(done);
+        let accepted = batching.accepted.get();
+        let earlier = EarlierTotals {
+            found: c.earlier_found.get(),
+            stored: c.earlier_stored.get(),
+            quarantined: c.earlier_quarantined.get(),
+            missed: c.earlier_missed.get(),
+            pending: c.earlier_pending.get(),
+        };
+        Self {
+            name: name.clone(),
+            stored: done.saturating_sub(quarantined + missed),
+            quarantined,
+            missed,
+            in_lane: accepted.saturating_sub(received),
+            in_sink: received - done,
+            earlier,
+        }
+    }
+
+    /// Accepted and not yet stored, also of earlier starts.
+    #[must_use]
+    pub const fn pending(&self) -> u64 {
+        self.in_lane + self.in_sink + self.earlier.pending
+    }
+
+    fn unaccounted(&self, accepted: u64) -> u64 {
+        let e = &self.earlier;
+        let this_start = self.stored + self.quarantined + self.missed + self.in_lane + self.in_sink;
+        accepted.abs_diff(this_start) + e.found.abs_diff(e.stored + e.quarantined + e.missed + e.pending)
+    }
 }
 
 impl SourceTotals {
@@ -113,23 +178,41 @@ impl Account {
     pub fn read<'a>(
         sources: impl Iterator<Item = &'a SourceCounters>,
         batching: &BatchingCounters,
-        storage: &StorageCounters,
+        journal: Option<&JournalCounters>,
+        sinks: impl Iterator<Item = (&'a Arc<str>, &'a StorageCounters)>,
     ) -> Self {
-        let (quarantined, ahead) = (storage.quarantined.get(), storage.quarantined_ahead.get());
-        let stored_seq = storage.stored_seq.get();
-        let received = storage.received_seq.get();
+        let mut sinks: Vec<SinkTotals> = sinks.map(|(name, c)| SinkTotals::read(name, c, batching)).collect();
+        let durable = journal.map(|journal| journal.durable_seq.get());
         let accepted = batching.accepted.get();
+        for sink in &mut sinks {
+            // All sinks are compared with one number: what was accepted since each was read waits before its lane.
+            let known = sink.stored + sink.quarantined + sink.missed + sink.in_lane + sink.in_sink;
+            sink.in_lane += accepted.saturating_sub(known);
+        }
         let mut totals = SourceTotals::default();
         for source in sources {
             totals.add(&SourceTotals::read(source));
         }
-        let sink = SinkTotals {
-            stored: (stored_seq + ahead).saturating_sub(quarantined),
-            quarantined,
-            in_lane: accepted.saturating_sub(received),
-            in_sink: received.saturating_sub(stored_seq + ahead),
-        };
-        Self { sources: totals, sink, accepted }
+        Self { sources: totals, sinks, accepted, durable }
+    }
+
+    /// Events and frames kept out by decoder, validation or a sink, each with its reason.
+    #[must_use]
+    pub fn kept_out(&self) -> u64 {
+        let quarantined = self.sinks.iter().map(|sink| sink.quarantined + sink.earlier.quarantined);
+        self.sources.frames_rejected + self.sources.rejected + quarantined.sum::<u64>()
+    }
+
+    /// Events the sink that is furthest behind has not stored.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.sinks.iter().map(SinkTotals::pending).max().unwrap_or(0)
+    }
+
+    /// Events the sink that has fewest of this start has stored.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.stored).min().unwrap_or(0)
     }
 
     /// Events and frames that no term explains. 0 at every quiescent point and at exit; anything else is a defect.
@@ -138,11 +221,10 @@ impl Account {
         let s = &self.sources;
         let frames = s.frames_decoded + s.frames_control + s.frames_unknown + s.frames_rejected;
         let events = s.accepted + s.duplicate + s.rejected + s.dropped + s.in_ring;
-        let sink = self.sink.stored + self.sink.quarantined + self.sink.in_lane + self.sink.in_sink;
         s.frames.abs_diff(frames)
             + (s.decoded + s.own).abs_diff(events)
             + s.accepted.abs_diff(self.accepted)
-            + self.accepted.abs_diff(sink)
+            + self.sinks.iter().map(|sink| sink.unaccounted(self.accepted)).sum::<u64>()
     }
 }
 
@@ -153,8 +235,7 @@ impl std::fmt::Display for Account {
         write!(
             f,
             "frames: {} received = {} decoded + {} control + {} unknown + {} rejected | events: {} decoded + {} own = {} \
-             accepted + {} duplicate + {} rejected + {} dropped + {} in ring | sink: {} accepted = {} stored + {} \
-             quarantined + {} pending | unaccounted: {}",
+             accepted + {} duplicate + {} rejected + {} dropped + {} in ring",
             s.frames,
             s.frames_decoded,
             s.frames_control,
@@ -167,12 +248,29 @@ impl std::fmt::Display for Account {
             s.rejected,
             s.dropped,
             s.in_ring,
-            self.accepted,
-            self.sink.stored,
-            self.sink.quarantined,
-            self.sink.in_lane + self.sink.in_sink,
-            self.unaccounted()
-        )
+        )?;
+        if let Some(durable) = self.durable {
+            let waiting = self.accepted.saturating_sub(durable);
+            write!(f, " | journal: {} accepted = {durable} durable + {waiting} not yet", self.accepted)?;
+        }
+        for sink in &self.sinks {
+            let SinkTotals { name, stored, quarantined, missed, earlier, .. } = sink;
+            write!(
+                f,
+                " | sink {name}: {} accepted = {stored} stored + {quarantined} quarantined + {missed} missed + {} pending",
+                self.accepted,
+                sink.in_lane + sink.in_sink,
+            )?;
+            if earlier.found > 0 {
+                let EarlierTotals { found, stored, quarantined, missed, pending } = earlier;
+                write!(
+                    f,
+                    " | earlier starts {name}: {found} found = {stored} stored + {quarantined} quarantined + {missed} \
+                     missed + {pending} pending"
+                )?;
+            }
+        }
+        write!(f, " | unaccounted: {}", self.unaccounted())
     }
 }
 
@@ -199,17 +297,50 @@ mod tests {
         storage.received_seq.set(12);
         storage.stored_seq.set(10);
         storage.quarantined.set(1);
-        let account = Account::read([&source].into_iter(), &batching, &storage);
+        storage.missed.set(2);
+        storage.earlier_found.set(7);
+        storage.earlier_stored.set(4);
+        storage.earlier_pending.set(3);
+        let name: Arc<str> = "parquet".into();
+        let read = || Account::read([&source].into_iter(), &batching, None, [(&name, &storage)].into_iter());
+        let account = read();
         assert_eq!(account.unaccounted(), 0, "{account}");
-        assert_eq!(account.sink, SinkTotals { stored: 9, quarantined: 1, in_lane: 3, in_sink: 2 });
+        let earlier = EarlierTotals { found: 7, stored: 4, pending: 3, ..EarlierTotals::default() };
+        let expected =
+            SinkTotals { name: name.clone(), stored: 7, quarantined: 1, missed: 2, in_lane: 3, in_sink: 2, earlier };
+        assert_eq!(account.sinks, [expected.clone()]);
+        assert_eq!((account.pending(), account.stored(), account.kept_out()), (8, 7, 5));
         // Refused before anything was stored: a sink that stores files keeps its position at 0 for minutes.
         storage.stored_seq.set(0);
-        storage.quarantined_ahead.set(1);
-        let account = Account::read([&source].into_iter(), &batching, &storage);
+        storage.skipped_ahead.set(3);
+        let account = read();
         assert_eq!(account.unaccounted(), 0, "{account}");
-        assert_eq!(account.sink, SinkTotals { stored: 0, quarantined: 1, in_lane: 3, in_sink: 11 });
+        assert_eq!(account.sinks, [SinkTotals { stored: 0, in_sink: 9, ..expected }]);
+        // One event each that no term explains.
         source.events_decoded.set(21);
         source.frames.set(12);
-        assert_eq!(Account::read([&source].into_iter(), &batching, &storage).unaccounted(), 3);
+        storage.earlier_found.set(8);
+        assert_eq!(read().unaccounted(), 4);
+    }
+
+    #[test]
+    fn the_final_line_shows_every_term() {
+        let storage = StorageCounters::default();
+        let (journal, batching) = (JournalCounters::default(), BatchingCounters::default());
+        batching.accepted.set(5);
+        journal.durable_seq.set(4);
+        storage.stored_seq.set(3);
+        storage.received_seq.set(4);
+        storage.earlier_found.set(2);
+        storage.earlier_stored.set(2);
+        let name: Arc<str> = "pg".into();
+        let account = Account::read(std::iter::empty(), &batching, Some(&journal), [(&name, &storage)].into_iter());
+        let line = account.to_string();
+        assert!(line.contains("journal: 5 accepted = 4 durable + 1 not yet"), "{line}");
+        assert!(line.contains("sink pg: 5 accepted = 3 stored + 0 quarantined + 0 missed + 2 pending"), "{line}");
+        assert!(
+            line.contains("earlier starts pg: 2 found = 2 stored + 0 quarantined + 0 missed + 0 pending"),
+            "{line}"
+        );
     }
 }

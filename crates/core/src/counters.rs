@@ -192,17 +192,97 @@ pub struct BatchingCounters {
     pub blocked_since: Counter,
 }
 
-/// What one storage lane counts.
+/// What the journal's thread counts.
 #[derive(Debug, Default)]
-pub struct StorageCounters {
+pub struct JournalCounters {
     /// Highest sequence number taken from the batching thread.
     pub received_seq: Counter,
-    /// Everything up to here is stored (or quarantined).
+    /// Everything up to here survives a power cut.
+    pub durable_seq: Counter,
+    /// Bytes of segments on the disk now.
+    pub bytes: Counter,
+    /// Most bytes they may take.
+    pub bytes_max: Counter,
+    /// Group commits.
+    pub commits: Counter,
+    /// Nanoseconds spent in commits, all together.
+    pub commit_ns: Counter,
+    /// Longest commit since the last [`Counter::reset`], ns.
+    pub commit_ns_peak: Counter,
+    /// Bytes written.
+    pub bytes_written: Counter,
+    /// Writes or syncs that failed; what they held was written again elsewhere.
+    pub failed_syncs: Counter,
+    /// Nanoseconds waited for room: a full disk, or the byte limit while a required sink is behind.
+    pub blocked_ns: Counter,
+    /// Monotonic time the running wait began; 0 when it does not wait.
+    pub blocked_since: Counter,
+    /// Events of earlier starts found in the journal at this start.
+    pub found: Counter,
+    /// Places of the journal that were damaged at this start.
+    pub damaged: Counter,
+}
+
+/// How a sink stands: the value of [`StorageCounters::state`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkState {
+    /// It has not been asked where it stands.
+    Starting,
+    /// It takes batches (breaker closed).
+    Working,
+    /// It failed and is tried again soon (breaker closed, quick attempts).
+    Failing,
+    /// It is left alone until the next attempt (breaker open).
+    Open,
+    /// One batch probes whether it works again (breaker half-open).
+    HalfOpen,
+    /// It cannot go on without a person.
+    Stopped,
+}
+
+impl SinkState {
+    /// Every state, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Starting, Self::Working, Self::Failing, Self::Open, Self::HalfOpen, Self::Stopped];
+
+    /// As shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Working => "closed",
+            Self::Failing => "closed, retrying",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What one storage lane counts. Positions and events are those of the current start; events of earlier starts, found in
+/// the journal, are counted apart (`earlier_*`).
+#[derive(Debug, Default)]
+pub struct StorageCounters {
+    /// Highest sequence number the lane has taken.
+    pub received_seq: Counter,
+    /// Everything up to here is stored, in quarantine or marked as missed.
     pub stored_seq: Counter,
     /// Events refused by the sink and kept aside.
     pub quarantined: Counter,
-    /// Those of them that lie above `stored_seq`, now.
-    pub quarantined_ahead: Counter,
+    /// Events this sink will not get: damaged in the journal, or given up at its byte limit.
+    pub missed: Counter,
+    /// Quarantined and missed events that lie above `stored_seq`, now.
+    pub skipped_ahead: Counter,
+    /// Events of earlier starts that this sink did not have at this start; an upper bound until it was asked.
+    pub earlier_found: Counter,
+    /// Of these: stored since.
+    pub earlier_stored: Counter,
+    /// Of these: refused and kept aside.
+    pub earlier_quarantined: Counter,
+    /// Of these: never to be had.
+    pub earlier_missed: Counter,
+    /// Of these: still in the journal alone.
+    pub earlier_pending: Counter,
     /// Events written to the sink.
     pub events_written: Counter,
     /// Batches the sink took.
@@ -211,6 +291,8 @@ pub struct StorageCounters {
     pub batches_failed: Counter,
     /// Attempts after the first.
     pub retries: Counter,
+    /// Attempts that failed.
+    pub failures: Counter,
     /// Events in the open batch.
     pub buffered: Counter,
     /// Events a batch may hold now.
@@ -219,6 +301,26 @@ pub struct StorageCounters {
     pub oldest_unwritten: Counter,
     /// Nanoseconds spent in the sink.
     pub sink_ns: Counter,
-    /// 1 while the sink fails and batches are offered again.
-    pub failing: Counter,
+    /// [`SinkState`] by its place in [`SinkState::ALL`].
+    pub state: Counter,
+    /// Changes of the breaker's state.
+    pub transitions: Counter,
+    /// Monotonic time of the next attempt, while the sink fails.
+    pub next_attempt: Counter,
+    /// Monotonic time the sink began to fail; 0 while it works.
+    pub failing_since: Counter,
+}
+
+impl StorageCounters {
+    /// How the sink stands.
+    #[must_use]
+    pub fn sink_state(&self) -> SinkState {
+        let number = usize::try_from(self.state.get()).unwrap_or(0);
+        SinkState::ALL.get(number).copied().unwrap_or(SinkState::Starting)
+    }
+
+    /// Says how the sink stands. One thread only.
+    pub fn set_state(&self, state: SinkState) {
+        self.state.set(state as u64);
+    }
 }

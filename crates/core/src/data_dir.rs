@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub const STATE_DIR: &str = "_feedd";
 /// Format of [`State`]; a newer one is refused untouched.
 const FORMAT: u32 = 1;
+const STATE_FILE: &str = "stream.json";
+const LOCK_FILE: &str = "lock";
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct State {
@@ -68,8 +70,8 @@ impl DataDir {
         // The names of new folders have to be durable, too: an epoch whose folder vanishes would be given again.
         sync_folder(path)?;
         sync_folder(parent_of(path))?;
-        let lock = FolderLock::take(path, &state_dir.join("lock"))?;
-        let file = state_dir.join("stream.json");
+        let lock = FolderLock::take(path, &state_dir.join(LOCK_FILE))?;
+        let file = state_dir.join(STATE_FILE);
         let mut state = read_state(&file)?.unwrap_or_else(|| State { format: FORMAT, stream: new_stream(), epoch: 0 });
         state.epoch = state
             .epoch
@@ -102,6 +104,46 @@ impl DataDir {
     pub const fn epoch(&self) -> Epoch {
         self.epoch
     }
+}
+
+/// Which stream a folder holds, and its newest start; `None` for a folder that was never recorded to. Takes no lock and
+/// changes nothing.
+///
+/// # Errors
+/// [`DataDirError`] when the state cannot be read or is damaged.
+pub fn peek(path: &Path) -> Result<Option<(StreamId, Epoch)>, DataDirError> {
+    let state = read_state(&path.join(STATE_DIR).join(STATE_FILE))?;
+    Ok(state.map(|state| (StreamId(state.stream), Epoch(state.epoch))))
+}
+
+/// The process that records to a folder now, as it wrote itself down; `None` when there is none. To find out, the lock is
+/// shared with nobody for an instant.
+///
+/// # Errors
+/// [`DataDirError::Io`] when the lock file is there and cannot be read.
+pub fn recorder_of(path: &Path) -> Result<Option<String>, DataDirError> {
+    let path = path.join(STATE_DIR).join(LOCK_FILE);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(&path, "opening the lock file")(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let pid = std::io::read_to_string(&file).map_err(io(&path, "reading the lock file"))?;
+            Ok(Some(pid.trim().to_owned()))
+        }
+        Err(std::fs::TryLockError::Error(source)) => Err(io(&path, "asking for the lock")(source)),
+    }
+}
+
+/// Keeps recorders away from a folder without starting one: for work on its files.
+///
+/// # Errors
+/// [`DataDirError::Lock`] when a recorder runs, or the folder was never recorded to.
+pub fn lock(path: &Path) -> Result<FolderLock, DataDirError> {
+    Ok(FolderLock::take(path, &path.join(STATE_DIR).join(LOCK_FILE))?)
 }
 
 /// A stream id for a new data folder: random, so that a folder whose state was deleted, or a second folder that writes
@@ -173,6 +215,24 @@ mod tests {
         drop(first);
         let again = DataDir::open(dir.path()).unwrap();
         assert_eq!((again.stream(), again.epoch()), (stream, Epoch(2)));
+    }
+
+    #[test]
+    fn a_look_changes_nothing_and_names_the_recorder() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!((peek(dir.path()).unwrap(), recorder_of(dir.path()).unwrap()), (None, None));
+        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was made");
+        let open = DataDir::open(dir.path()).unwrap();
+        let state = Some((open.stream(), Epoch(1)));
+        let pid = std::process::id().to_string();
+        assert_eq!((peek(dir.path()).unwrap(), recorder_of(dir.path()).unwrap()), (state, Some(pid)));
+        assert!(matches!(lock(dir.path()), Err(DataDirError::Lock(LockError::InUse { .. }))));
+        drop(open);
+        assert_eq!((peek(dir.path()).unwrap(), recorder_of(dir.path()).unwrap()), (state, None));
+        let held = lock(dir.path()).unwrap();
+        assert!(matches!(DataDir::open(dir.path()), Err(DataDirError::Lock(LockError::InUse { .. }))));
+        drop(held);
+        assert_eq!(DataDir::open(dir.path()).unwrap().epoch(), Epoch(2), "no start was counted by the looks");
     }
 
     #[test]

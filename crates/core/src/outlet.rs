@@ -244,8 +244,6 @@ impl Outlet {
     /// Marks the hole that the policy has cut; there is room for one event and the next message.
     fn publish_gap(&mut self) {
         let dropped = std::mem::take(&mut self.dropped);
-        let head =
-            EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: dropped.to_ts, flags: Flags::NONE };
         let gap = Gap {
             reason: GapReason::RingFull,
             first_missing: None,
@@ -254,10 +252,19 @@ impl Outlet {
             to_ts: dropped.to_ts,
             events: Some(dropped.events),
         };
-        if self.try_push(&[Event::new(head, EventBody::Gap(gap))]) {
+        self.mark_gap(gap);
+    }
+
+    /// Marks a hole by an event of the recorder's own, received when the hole ended. False when there is no room.
+    pub fn mark_gap(&mut self, gap: Gap) -> bool {
+        let head =
+            EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: gap.to_ts, flags: Flags::NONE };
+        let marked = self.try_push(&[Event::new(head, EventBody::Gap(gap))]);
+        if marked {
             self.parts.counters.events_own.add(1);
             self.parts.counters.gaps.add(1);
         }
+        marked
     }
 
     /// Puts all of `events` into the ring, or nothing.

@@ -167,7 +167,12 @@ proptest! {
         let storage = StorageCounters::default();
         storage.received_seq.set(got.len() as u64);
         storage.stored_seq.set(got.len() as u64);
-        let account = Account::read(rig.counters.iter().map(|c| &***c), &rig.batching, &storage);
+        let account = Account::read(
+            rig.counters.iter().map(|c| &***c),
+            &rig.batching,
+            None,
+            [(&"test".into(), &storage)].into_iter(),
+        );
         prop_assert_eq!(account.unaccounted(), 0, "{}", account);
     }
 }

@@ -62,6 +62,13 @@ impl Gather {
         self.waiting.front().map(|w| w.block.opened())
     }
 
+    /// Forgets everything: it will come again.
+    pub fn clear(&mut self) {
+        self.close_last();
+        self.waiting.clear();
+        self.events = 0;
+    }
+
     /// Takes the next block of the stream.
     pub fn push(&mut self, block: Arc<Block>) {
         let events = block.events().len();

@@ -1,48 +1,57 @@
-//! The storage lane's thread: takes blocks, forms batches, offers each to the sink until it is taken.
+//! A sink's lane: takes what is due from its feed, forms batches, offers each to the sink until it is taken.
 
+use crate::breaker::{Breaker, Retry};
+use crate::feed::{Fed, Feed};
 use crate::gather::Gather;
+use crate::mark::SinkMark;
 use crate::offer::{Broken, Offering};
+use crate::progress::Progress;
 use crate::quarantine::Quarantine;
-use crate::retry::Retry;
+use crate::skipped::Skipped;
 use crossbeam_utils::CachePadded;
-use feedd_core::counters::StorageCounters;
-use feedd_core::link::LinkReceiver;
-use feedd_core::{Batch, Block, Clock, Sink, SinkError, Stop};
-use feedd_model::{MonoNanos, Seq, duration_nanos};
-use std::collections::BTreeSet;
+use feedd_core::counters::{SinkState, StorageCounters};
+use feedd_core::{Batch, Clock, Sink, SinkError, Stop, error_text};
+use feedd_journal::EpochSpan;
+use feedd_model::{Epoch, MonoNanos, Position, Seq, duration_nanos};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// When a batch is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Events at rest; doubles while blocks wait behind a write, and halves again, up to 20,000.
+    /// Events at rest; doubles while more waits behind a write, up to what suits the sink best, and halves again.
     pub events_max: usize,
     /// Age of the oldest event.
     pub age_max: Duration,
 }
 
-/// Largest batch under backlog: above 20,000 events, both COPY and Parquet gain less than a few percent.
-const BATCH_EVENTS_BACKLOG_MAX: usize = 20_000;
 /// How often the sink is asked to do what is due by age.
 const TICK_NANOS: u64 = 1_000_000_000;
 /// Longest sleep, so that a stop is seen soon.
 const SLEEP_NANOS_MAX: u64 = 50_000_000;
+/// Pause after the journal could not be read.
+const READ_PAUSE: Duration = Duration::from_millis(500);
 
 impl BatchLimits {
-    /// Most events a batch may ever hold.
+    /// Most events a batch for this sink may ever hold.
     #[must_use]
-    pub fn backlog_max(&self) -> usize {
-        self.events_max.max(BATCH_EVENTS_BACKLOG_MAX)
+    pub fn backlog_max(&self, sink: &dyn Sink) -> usize {
+        self.events_max.max(sink.batch_events_best())
     }
 }
 
-/// What the lane is made of.
+/// What a lane is made of.
 pub struct LaneParts {
-    /// Blocks of the batching thread.
-    pub blocks: LinkReceiver<Arc<Block>>,
-    /// Where they are stored; already recovered.
+    /// Where the events come from.
+    pub feed: Box<dyn Feed>,
+    /// Where they are stored.
     pub sink: Box<dyn Sink>,
+    /// Name and importance of the sink; how far it is.
+    pub mark: Arc<SinkMark>,
+    /// This start.
+    pub epoch: Epoch,
+    /// What the journal holds of earlier starts; none without a journal.
+    pub earlier: Option<Vec<EpochSpan>>,
     /// When a batch is due.
     pub limits: BatchLimits,
     /// When a failed batch is offered again.
@@ -57,23 +66,28 @@ pub struct LaneParts {
     pub stop: Stop,
 }
 
-/// How the lane ended.
+/// How a lane ended.
 #[derive(Debug)]
 pub enum LaneEnd {
-    /// Everything that came is stored or in quarantine.
+    /// Everything that came is stored, in quarantine or marked as missed.
     Drained,
-    /// The stop deadline passed first; the counters say how much is pending.
+    /// The run ended first; the counters say how much is pending.
     Deadline,
     /// The sink cannot go on without a person.
     Fatal(SinkError),
 }
 
-/// One storage lane. [`StorageLane::run`] is the thread.
+/// One sink's lane. [`StorageLane::run`] is the thread.
 pub struct StorageLane {
-    blocks: LinkReceiver<Arc<Block>>,
+    feed: Box<dyn Feed>,
+    /// Read, to be dealt with when everything gathered before it is stored.
+    next: Option<Fed>,
     limits: BatchLimits,
+    /// Most events of a batch.
+    backlog_max: usize,
     counters: Arc<CachePadded<StorageCounters>>,
     clock: Arc<dyn Clock>,
+    epoch: Epoch,
     gather: Gather,
     batch: Batch,
     /// Events a batch may hold now.
@@ -86,78 +100,119 @@ impl StorageLane {
     /// Wires the lane. `seed` makes the jitter of retries repeatable.
     #[must_use]
     pub fn new(parts: LaneParts, seed: u64) -> Self {
-        let LaneParts { blocks, sink, limits, retry, quarantine, counters, clock, stop } = parts;
+        let LaneParts { feed, sink, mark, epoch, earlier, limits, retry, quarantine, counters, clock, stop } = parts;
+        let backlog_max = limits.backlog_max(&*sink);
+        let progress = Progress::new(epoch, earlier.as_deref().unwrap_or_default());
+        progress.publish_earlier(&counters);
         Self {
-            gather: Gather::new(limits.backlog_max()),
+            gather: Gather::new(backlog_max),
             batch: Batch::new(),
             limit: limits.events_max,
             last_tick: clock.mono(),
             offering: Offering {
                 sink,
-                retry,
+                breaker: Breaker::new(retry, seed),
                 quarantine,
+                mark,
                 counters: counters.clone(),
                 clock: clock.clone(),
                 stop,
-                rng: fastrand::Rng::with_seed(seed),
-                stream: None,
+                journalled: earlier.is_some(),
+                progress,
+                at: None,
                 taken: Seq(0),
-                skipped: BTreeSet::new(),
+                skipped: Skipped::default(),
             },
-            blocks,
+            feed,
+            next: None,
             limits,
+            backlog_max,
             counters,
             clock,
+            epoch,
         }
     }
 
-    /// Runs until the batching thread is gone and everything is stored, or the stop deadline has passed.
+    /// Runs until nothing more can come and everything is stored, or the run is over.
     pub fn run(mut self) -> LaneEnd {
-        self.blocks.register();
-        let end = self.drain();
+        self.feed.register();
+        let end = loop {
+            match self.step() {
+                Ok(false) => {}
+                Ok(true) => break LaneEnd::Drained,
+                Err(Broken::Rewind(position)) => self.rewind(position),
+                Err(Broken::Deadline) => break LaneEnd::Deadline,
+                Err(Broken::Fatal(error)) => break self.stopped(error),
+            }
+        };
         self.offering.note_stored();
-        match end {
-            Ok(()) => LaneEnd::Drained,
-            Err(Broken::Deadline) => LaneEnd::Deadline,
-            Err(Broken::Fatal(error)) => LaneEnd::Fatal(error),
-        }
+        end
     }
 
-    fn drain(&mut self) -> Result<(), Broken> {
-        loop {
-            let ended = self.take_blocks();
-            let now = self.clock.mono();
-            if self.is_due(now) {
-                self.store_batch()?;
-            } else if ended {
-                return self.flush();
-            } else {
-                self.blocks.finish();
-                self.blocks.sleep(self.sleep_nanos(now));
-            }
-            self.tick()?;
+    fn stopped(&self, error: SinkError) -> LaneEnd {
+        let text = error_text(&error);
+        tracing::error!(sink = self.offering.mark.name(), error = text, "sink stopped; a person is needed");
+        self.counters.set_state(SinkState::Stopped);
+        LaneEnd::Fatal(error)
+    }
+
+    /// Does the next thing that is due, or waits; true when all is done.
+    fn step(&mut self) -> Result<bool, Broken> {
+        let ended = self.take();
+        let now = self.clock.mono();
+        if self.is_due(now) {
+            self.store_batch()?;
+        } else if self.gather.is_empty()
+            && let Some(next) = self.next.take()
+        {
+            // Put back when it could not be done: after a rewind it is read again.
+            self.deal_with(next)?;
+        } else if ended {
+            self.offering.settle(|sink, now| sink.flush(now))?;
+            return Ok(true);
+        } else {
+            self.feed.finish();
+            self.feed.sleep(self.sleep_nanos(now));
         }
+        self.tick()?;
+        Ok(false)
     }
 
     /// Takes what waits, as far as the next batch needs it; true when nothing more can come.
-    fn take_blocks(&mut self) -> bool {
-        while self.gather.len() < self.limit {
-            let Some(block) = self.blocks.take() else { break };
-            self.offering.stream = Some((block.stream(), block.epoch()));
-            self.counters.received_seq.set(block.last_seq().0);
-            self.gather.push(block);
+    fn take(&mut self) -> bool {
+        while self.next.is_none() && self.gather.len() < self.limit {
+            match self.feed.next() {
+                Ok(Some(Fed::Block(block))) => {
+                    if block.epoch() == self.epoch {
+                        self.counters.received_seq.set(block.last_seq().0);
+                    }
+                    self.gather.push(block);
+                }
+                Ok(Some(other)) => self.next = Some(other),
+                Ok(None) => break,
+                Err(error) => {
+                    let error = error_text(&error);
+                    tracing::error!(sink = self.offering.mark.name(), error, "the journal cannot be read; tried again");
+                    std::thread::sleep(READ_PAUSE);
+                    break;
+                }
+            }
         }
+        self.note_buffer();
+        self.next.is_none() && self.gather.is_empty() && self.feed.is_ended()
+    }
+
+    fn note_buffer(&self) {
         let counters = &self.counters;
         counters.buffered.set(self.gather.len() as u64);
         counters.buffer_limit.set(self.limit as u64);
         counters.oldest_unwritten.set(self.gather.oldest().map_or(0, |t| t.0.max(1)));
-        self.gather.is_empty() && self.blocks.is_ended()
     }
 
     fn is_due(&self, now: MonoNanos) -> bool {
         let Some(oldest) = self.gather.oldest() else { return false };
         let is_old = now.since(oldest) >= duration_nanos(self.limits.age_max);
-        is_old || self.gather.len() >= self.limit || self.blocks.is_ended()
+        is_old || self.next.is_some() || self.gather.len() >= self.limit || self.feed.is_ended()
     }
 
     /// Until the batch is due by age, or the next tick, or the bound.
@@ -168,6 +223,21 @@ impl StorageLane {
         due.min(tick).clamp(1_000, SLEEP_NANOS_MAX)
     }
 
+    fn deal_with(&mut self, next: Fed) -> Result<(), Broken> {
+        match next {
+            Fed::Start { stream, epoch } => {
+                if self.offering.at != Some((stream, epoch)) {
+                    self.offering.begin(stream, epoch)?;
+                    let after = Position { epoch, seq: self.offering.taken };
+                    self.seek(after);
+                }
+            }
+            Fed::Missing(missing) => self.offering.offer_missing(&missing)?,
+            Fed::Block(block) => self.gather.push(block),
+        }
+        Ok(())
+    }
+
     fn store_batch(&mut self) -> Result<(), Broken> {
         let mut batch = std::mem::take(&mut self.batch);
         self.gather.fill(&mut batch, self.limit);
@@ -176,30 +246,45 @@ impl StorageLane {
         self.counters.batches.add(1);
         batch.clear();
         self.batch = batch;
-        self.counters.oldest_unwritten.set(self.gather.oldest().map_or(0, |t| t.0.max(1)));
+        self.note_buffer();
         self.offering.note_stored();
         self.adapt();
         Ok(())
     }
 
-    /// Larger batches while others wait behind this one, smaller again when they do not.
+    /// Larger batches while more waits behind this one, smaller again when it does not.
     fn adapt(&mut self) {
-        let backlog = self.blocks.waiting() > 0 || self.gather.len() >= self.limit;
-        self.limit = if backlog {
-            (self.limit * 2).min(self.limits.backlog_max())
-        } else {
-            (self.limit / 2).max(self.limits.events_max)
-        };
+        let backlog = self.feed.has_more() || self.gather.len() >= self.limit;
+        self.limit =
+            if backlog { (self.limit * 2).min(self.backlog_max) } else { (self.limit / 2).max(self.limits.events_max) };
     }
 
-    /// Closes every file of the sink.
-    fn flush(&mut self) -> Result<(), Broken> {
-        self.offering.settle(|sink, now| sink.flush(now))
+    /// What the sink gave up is read again.
+    fn rewind(&mut self, position: Position) {
+        self.gather.clear();
+        self.next = None;
+        self.offering.taken = position.seq;
+        if position.epoch == self.epoch {
+            self.counters.received_seq.set(position.seq.0);
+        }
+        self.seek(position);
+    }
+
+    /// Goes on behind a position. A journal that cannot be read now is asked again: nothing is skipped meanwhile.
+    fn seek(&mut self, after: Position) {
+        while let Err(error) = self.feed.seek(after) {
+            let error = error_text(&error);
+            tracing::error!(sink = self.offering.mark.name(), error, "the journal cannot be read; tried again");
+            if self.offering.stop.is_aborted() {
+                return;
+            }
+            std::thread::sleep(READ_PAUSE);
+        }
     }
 
     fn tick(&mut self) -> Result<(), Broken> {
         let now = self.clock.mono();
-        if now.since(self.last_tick) < TICK_NANOS {
+        if now.since(self.last_tick) < TICK_NANOS || self.offering.at.is_none() {
             return Ok(());
         }
         self.last_tick = now;
@@ -210,7 +295,8 @@ impl StorageLane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use feedd_core::ManualClock;
+    use crate::feed::LinkFeed;
+    use feedd_core::{Block, Instruments, ManualClock};
     use feedd_core::link::link;
     use feedd_model::{
         Epoch, Event, EventBody, EventHead, Flags, InstrumentId, SourceId, Status, StatusCode, StreamId, UnixNanos,
@@ -245,11 +331,14 @@ mod tests {
         let clock = Arc::new(ManualClock::at(UnixNanos(0)));
         let (mut sender, blocks) = link(8);
         let parts = LaneParts {
-            blocks,
+            feed: Box::new(LinkFeed::new(blocks, StreamId(1), Epoch(1))),
+            mark: Arc::new(SinkMark::new("none".into(), true)),
+            epoch: Epoch(1),
+            earlier: None,
             sink: Box::new(NoSink),
             limits: BatchLimits { events_max: 500, age_max: Duration::from_secs(5) },
-            retry: Retry { attempts: 3, delay: Duration::from_secs(1), delay_max: Duration::from_secs(30) },
-            quarantine: Quarantine::new(std::path::Path::new("never made")),
+            retry: Retry::default(),
+            quarantine: Quarantine::open(std::path::Path::new("never made"), 0, Instruments::in_memory()).unwrap(),
             counters: Arc::new(CachePadded::new(StorageCounters::default())),
             clock: clock.clone(),
             stop: Stop::new(),
@@ -262,20 +351,21 @@ mod tests {
             sender.send(Arc::new(block), events as u64).expect("there is room");
         };
         clock.advance(6_000_000_000);
-        assert!(!lane.take_blocks() && !lane.is_due(clock.mono()), "nothing waits, whatever the time");
+        assert!(lane.step().is_ok_and(|done| !done), "the start is dealt with first");
+        assert!(!lane.take() && !lane.is_due(clock.mono()), "nothing waits, whatever the time");
         // Blocks of `Block::of` were opened at 0: the event is 6 s old.
         send(1, 1);
-        lane.take_blocks();
+        lane.take();
         assert!(lane.is_due(clock.mono()), "too old");
         assert!(!lane.is_due(MonoNanos(4_999_999_999)), "one nanosecond before");
         assert!(lane.is_due(MonoNanos(5_000_000_000)), "exactly as old as it may become");
         lane.last_tick = MonoNanos(4_990_000_000);
         assert_eq!(lane.sleep_nanos(MonoNanos(4_990_000_000)), 10_000_000, "woken when it is due, not later");
         send(2, 498);
-        lane.take_blocks();
+        lane.take();
         assert!(!lane.is_due(MonoNanos(1)), "499 young events");
         send(500, 1);
-        lane.take_blocks();
+        lane.take();
         assert!(lane.is_due(MonoNanos(1)), "500 events");
     }
 }

@@ -1,44 +1,102 @@
 //! Offering to a sink until it takes: attempts, what it refuses, and up to where everything is stored.
 
-use crate::quarantine::Quarantine;
-use crate::retry::Retry;
+use crate::breaker::{Breaker, BreakerState};
+use crate::feed::MissingRange;
+use crate::mark::SinkMark;
+use crate::progress::Progress;
+use crate::quarantine::{Quarantine, Refused};
+use crate::skipped::Skipped;
 use crossbeam_utils::CachePadded;
-use feedd_core::counters::StorageCounters;
-use feedd_core::{Batch, BatchId, Clock, Sink, SinkError, Stop, error_text};
-use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId, duration_nanos};
-use std::collections::BTreeSet;
+use feedd_core::counters::{SinkState, StorageCounters};
+use feedd_core::{Batch, BatchId, Block, Clock, Sink, SinkError, Stop, error_text};
+use feedd_model::{
+    Epoch, Event, EventBody, EventHead, Flags, Gap, InstrumentId, MonoNanos, Position, Seq, SourceId, StreamId,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A sink and everything that is known of its state.
 pub(crate) struct Offering {
     pub(crate) sink: Box<dyn Sink>,
-    pub(crate) retry: Retry,
+    pub(crate) breaker: Breaker,
     pub(crate) quarantine: Quarantine,
+    pub(crate) mark: Arc<SinkMark>,
     pub(crate) counters: Arc<CachePadded<StorageCounters>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stop: Stop,
-    pub(crate) rng: fastrand::Rng,
-    /// Of the blocks; none before the first.
-    pub(crate) stream: Option<(StreamId, Epoch)>,
+    /// Whether what is not stored stays in the journal and can be read again.
+    pub(crate) journalled: bool,
+    pub(crate) progress: Progress,
+    /// What the sink has been recovered to; none before the first start was read.
+    pub(crate) at: Option<(StreamId, Epoch)>,
     /// Highest sequence the sink has taken: stored, or in its memory.
     pub(crate) taken: Seq,
-    /// Quarantined events above the sink's stored position.
-    pub(crate) skipped: BTreeSet<Seq>,
+    /// Sequences above the stored position that the sink will not get.
+    pub(crate) skipped: Skipped,
 }
 
 /// Why an offer ended without the batch being stored.
 pub(crate) enum Broken {
+    /// The run ends; what is not stored is in the journal, or lost and counted.
     Deadline,
+    /// The sink gave up what it had taken above this position: it has to be read again.
+    Rewind(Position),
     Fatal(SinkError),
 }
 
-/// Longest sleep between two attempts' looks at the stop request.
+/// Longest sleep between two looks at the stop request.
 const SLEEP_NANOS_MAX: u64 = 50_000_000;
+/// Between two attempts to keep a refused event aside.
+const QUARANTINE_PAUSE_NANOS: u64 = 1_000_000_000;
 
 impl Offering {
+    /// Begins a start: stores what the sink still has of the one before, and asks where it stands.
+    pub(crate) fn begin(&mut self, stream: StreamId, epoch: Epoch) -> Result<(), Broken> {
+        if self.at.is_some() {
+            self.settle(|sink, now| sink.flush(now))?;
+        }
+        let mut position = Seq(0);
+        self.at = None;
+        self.must_take(|sink, _| {
+            position = sink.recover(stream, epoch)?;
+            Ok(())
+        })?;
+        if position > Seq(0) && self.progress.is_fresh(epoch) {
+            return Err(self.not_ours(stream, epoch));
+        }
+        self.at = Some((stream, epoch));
+        self.taken = position;
+        self.skipped = Skipped::default();
+        self.progress.begin(epoch, position);
+        for seq in self.quarantine.holds(stream, epoch).into_iter().filter(|seq| *seq > position) {
+            self.progress.quarantined(self.skipped.insert(seq, seq));
+        }
+        self.note_stored();
+        Ok(())
+    }
+
+    /// A start that begins now cannot be stored already.
+    fn not_ours(&self, stream: StreamId, epoch: Epoch) -> Broken {
+        let what = format!(
+            "already holds events of stream {stream} epoch {epoch}, which starts only now: the recorder's state is older \
+             than the stored data, or belongs to another recorder; restore it from a copy, or use a new data.dir and an \
+             empty store"
+        );
+        Broken::Fatal(SinkError::Fatal { sink: self.sink.name(), what, source: None })
+    }
+
     /// Offers a batch until it is taken. Refused events go to quarantine, the others are offered again.
     pub(crate) fn offer(&mut self, batch: &Batch) -> Result<(), Broken> {
+        // Of a former attempt, or of a former run.
+        let known = batch.events().any(|(seq, _)| self.skipped.contains(seq));
+        if !known {
+            return self.offer_parts(batch);
+        }
+        let mut parts = without(batch, |seq| self.skipped.contains(seq));
+        parts.drain(..).try_for_each(|part| self.offer_parts(&part))
+    }
+
+    fn offer_parts(&mut self, batch: &Batch) -> Result<(), Broken> {
         let mut rest = self.offer_once(batch)?;
         // A stack of our own: a sink may refuse the events of a batch one by one.
         while let Some(part) = rest.pop() {
@@ -49,51 +107,79 @@ impl Offering {
 
     /// Offers a range and returns what is left of it around the refused events, the first part last.
     fn offer_once(&mut self, batch: &Batch) -> Result<Vec<Batch>, Broken> {
-        let Some(refused) = self.attempt(|sink, now| sink.write(batch, now))? else {
+        let Some((seqs, reason)) = self.attempt(|sink, now| sink.write(batch, now))? else {
             self.taken = batch.id().map_or(self.taken, |id| id.last);
             return Ok(Vec::new());
         };
-        self.quarantine(batch, &refused)?;
-        let mut parts = without(batch, &refused.seqs);
+        self.put_aside(batch, &seqs, &reason)?;
+        let mut parts = without(batch, |seq| seqs.contains(&seq));
         parts.reverse();
         Ok(parts)
     }
 
-    fn quarantine(&mut self, batch: &Batch, refused: &Refused) -> Result<(), Broken> {
-        let Some(id) = batch.id() else { return Ok(()) };
-        let name = self.sink.name();
-        let mut events = 0;
-        for (seq, event) in batch.events().filter(|(seq, _)| refused.seqs.contains(seq)) {
-            self.keep_aside(id, seq, name, &refused.reason, event)?;
-            self.skipped.insert(seq);
-            self.counters.quarantined.add(1);
-            self.counters.quarantined_ahead.set(self.skipped.len() as u64);
-            events += 1;
+    /// Marks a range that is not to be had: one gap event in the place of its last sequence.
+    pub(crate) fn offer_missing(&mut self, missing: &MissingRange) -> Result<(), Broken> {
+        let Some((stream, epoch)) = self.at else { return Ok(()) };
+        let first = missing.first.max(self.taken.next());
+        if first > missing.last {
+            return Ok(());
         }
-        if events == 0 {
-            // Offering the same range again would never end.
-            let what = format!("refused {id} without naming one of its events: {}", refused.reason);
-            return Err(Broken::Fatal(SinkError::Fatal { sink: name, what, source: None }));
-        }
-        tracing::error!(events, reason = refused.reason, "sink refused events; they are in quarantine");
+        let events = missing.last.0 - first.0 + 1;
+        let now = Some(missing.to_ts.or(missing.from_ts).unwrap_or_else(|| self.clock.wall()));
+        let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: now, flags: Flags::NONE };
+        let gap = Gap {
+            reason: missing.reason,
+            first_missing: None,
+            last_missing: None,
+            from_ts: missing.from_ts,
+            to_ts: missing.to_ts,
+            events: Some(events),
+        };
+        let marker = [Event::new(head, EventBody::Gap(gap))];
+        let mut batch = Batch::new();
+        batch.push(Arc::new(Block::of(stream, epoch, missing.last, SourceId(0), &marker)), 0, 1);
+        self.offer_parts(&batch)?;
+        let sink = &*self.mark;
+        let reason = missing.reason.name();
+        tracing::error!(sink = sink.name(), %epoch, %first, last = %missing.last, events, reason, "events are not to be had any more; the hole is marked in the data");
+        self.progress.missed(self.skipped.insert(first, missing.last));
+        self.note_stored();
         Ok(())
     }
 
-    fn keep_aside(
-        &mut self,
-        id: BatchId,
-        seq: Seq,
-        sink: &'static str,
-        reason: &str,
-        event: &Event,
-    ) -> Result<(), Broken> {
-        self.quarantine.keep(id, seq, sink, reason, event).map_err(|source| {
-            Broken::Fatal(SinkError::Fatal {
-                sink,
-                what: format!("refused event {seq} could not be kept in {}", self.quarantine.path().display()),
-                source: Some(source.into()),
-            })
-        })
+    fn put_aside(&mut self, batch: &Batch, seqs: &[Seq], reason: &str) -> Result<(), Broken> {
+        let Some(BatchId { stream, epoch, .. }) = batch.id() else { return Ok(()) };
+        let refused = batch.events().filter(|(seq, _)| seqs.contains(seq));
+        let refused: Vec<Refused> = refused
+            .map(|(seq, event)| Refused { stream, epoch, seq, event: *event, reason: reason.to_owned() })
+            .collect();
+        if refused.is_empty() {
+            // Offering the same range again would never end.
+            let what = format!("refused {} events without naming one of them: {reason}", batch.len());
+            return Err(Broken::Fatal(SinkError::Fatal { sink: self.sink.name(), what, source: None }));
+        }
+        let mut told = false;
+        // Until it is kept, the event must not be skipped: a full disk or file makes this sink wait, nothing else.
+        while let Err(error) = self.quarantine.keep(&refused, self.sink.name(), self.clock.wall()) {
+            if !told {
+                let error = error_text(&error);
+                tracing::error!(sink = self.mark.name(), error, "refused events cannot be kept aside; the sink waits");
+                self.counters.set_state(SinkState::Failing);
+                told = true;
+            }
+            self.pause(QUARANTINE_PAUSE_NANOS)?;
+        }
+        for refused in &refused {
+            self.progress.quarantined(self.skipped.insert(refused.seq, refused.seq));
+        }
+        self.note_stored();
+        tracing::error!(
+            sink = self.mark.name(),
+            events = refused.len(),
+            reason,
+            "sink refused events; they are in quarantine"
+        );
+        Ok(())
     }
 
     /// Lets the sink store what it has taken. It can no longer refuse any of that.
@@ -101,11 +187,14 @@ impl Offering {
         &mut self,
         call: impl FnMut(&mut dyn Sink, MonoNanos) -> Result<(), SinkError>,
     ) -> Result<(), Broken> {
-        let Some(refused) = self.attempt(call)? else {
-            self.note_stored();
-            return Ok(());
-        };
-        let what = format!("refused events that it had taken: {}", refused.reason);
+        self.must_take(call)?;
+        self.note_stored();
+        Ok(())
+    }
+
+    fn must_take(&mut self, call: impl FnMut(&mut dyn Sink, MonoNanos) -> Result<(), SinkError>) -> Result<(), Broken> {
+        let Some((_, reason)) = self.attempt(call)? else { return Ok(()) };
+        let what = format!("refused events that it had taken: {reason}");
         Err(Broken::Fatal(SinkError::Fatal { sink: self.sink.name(), what, source: None }))
     }
 
@@ -113,13 +202,21 @@ impl Offering {
     fn attempt(
         &mut self,
         mut call: impl FnMut(&mut dyn Sink, MonoNanos) -> Result<(), SinkError>,
-    ) -> Result<Option<Refused>, Broken> {
+    ) -> Result<Option<(Vec<Seq>, String)>, Broken> {
         let (mut failed, mut unsure) = (0u32, false);
         loop {
+            self.wait_for_permit()?;
             let start = self.clock.mono();
-            let known = if unsure { self.ask_position() } else { Ok(()) };
+            let known = if unsure { self.ask_position() } else { Ok(None) };
             unsure &= known.is_err();
-            let result = known.and_then(|()| call(&mut *self.sink, start));
+            let result = match known {
+                Ok(Some(position)) => {
+                    self.note_answer(failed);
+                    return Err(Broken::Rewind(position));
+                }
+                Ok(None) => call(&mut *self.sink, start),
+                Err(error) => Err(error),
+            };
             self.counters.sink_ns.add(self.clock.mono().since(start));
             let error = match result {
                 Ok(()) => {
@@ -128,7 +225,7 @@ impl Offering {
                 }
                 Err(SinkError::Refused { seqs, reason, .. }) => {
                     self.note_answer(failed);
-                    return Ok(Some(Refused { seqs: seqs.into_iter().collect(), reason }));
+                    return Ok(Some((seqs, reason)));
                 }
                 Err(error @ SinkError::Fatal { .. }) => return Err(Broken::Fatal(error)),
                 Err(error) => error,
@@ -136,24 +233,25 @@ impl Offering {
             unsure |= matches!(error, SinkError::Unknown { .. });
             failed = failed.saturating_add(1);
             self.note_failure(failed, &error);
-            let delay = self.retry.delay(failed, &mut self.rng);
-            self.pause(delay)?;
-            self.counters.retries.add(1);
         }
     }
 
     /// After an unknown outcome: asks up to where everything is stored. The range at hand is offered again, and the sink
-    /// skips what it has; what the sink had taken earlier and gave up is no longer here.
-    fn ask_position(&mut self) -> Result<(), SinkError> {
-        let Some((stream, epoch)) = self.stream else { return Ok(()) };
-        let stored = self.sink.recover(stream, epoch)?.max(Seq(self.counters.stored_seq.get()));
-        let lost = (stored.0 + 1..=self.taken.0).filter(|&seq| !self.skipped.contains(&Seq(seq))).count();
+    /// skips what it has. What the sink had taken earlier and gave up has to be read again, from the returned position.
+    fn ask_position(&mut self) -> Result<Option<Position>, SinkError> {
+        let Some((stream, epoch)) = self.at else { return Ok(None) };
+        let stored = self.sink.recover(stream, epoch)?.max(self.progress.position());
+        let lost = (stored.0 + 1..=self.taken.0).filter(|&seq| !self.skipped.contains(Seq(seq))).count();
         if lost == 0 {
-            return Ok(());
+            return Ok(None);
+        }
+        if self.journalled {
+            tracing::warn!(sink = self.mark.name(), %epoch, from = %stored.next(), to = %self.taken, "sink gave up events it had taken; they are read from the journal again");
+            return Ok(Some(Position { epoch, seq: stored }));
         }
         let what = format!(
             "gave up events that it had taken: up to {lost} of epoch {epoch} seq {}..={} are not stored and cannot be \
-             offered again; look after the storage and start feedd again",
+             offered again without a journal; look after the storage and start feedd again",
             stored.next(),
             self.taken
         );
@@ -161,35 +259,87 @@ impl Offering {
     }
 
     /// The sink answered, after `failed` failures.
-    fn note_answer(&self, failed: u32) {
+    fn note_answer(&mut self, failed: u32) {
+        let now = self.clock.mono();
+        self.breaker.succeeded(now);
         if failed > 0 {
-            tracing::warn!(sink = self.sink.name(), failed, "sink works again");
-            self.counters.failing.set(0);
+            let away_ms = now.since(MonoNanos(self.counters.failing_since.get())) / 1_000_000;
+            tracing::warn!(sink = self.mark.name(), failed, away_ms, "sink works again");
         }
+        self.counters.failing_since.set(0);
+        self.note_state();
     }
 
-    fn note_failure(&self, failed: u32, error: &SinkError) {
+    fn note_failure(&mut self, failed: u32, error: &SinkError) {
+        let now = self.clock.mono();
+        let was_open = self.breaker.state() != BreakerState::Closed;
+        self.breaker.failed(now);
         let counters = &self.counters;
-        counters.failing.set(1);
-        if self.retry.is_exhausted(failed) {
+        counters.failures.add(1);
+        if counters.failing_since.get() == 0 {
+            counters.failing_since.set(now.0.max(1));
+        }
+        let opened = self.breaker.state() == BreakerState::Open && !was_open;
+        if opened {
             counters.batches_failed.add(1);
         }
         // The first failures one by one, later each tenth: a long outage must not fill the log.
-        if failed <= self.retry.attempts + 1 || failed.is_multiple_of(10) {
-            let error = error_text(error);
-            tracing::warn!(attempt = failed, error, "sink failed; it is tried again, nothing is given up");
+        if opened || !was_open || failed.is_multiple_of(10) {
+            let (error, state) = (error_text(error), self.breaker.state().name());
+            tracing::warn!(
+                sink = self.mark.name(),
+                attempt = failed,
+                breaker = state,
+                error,
+                "sink failed; it is tried again, nothing is given up"
+            );
+        }
+        self.note_state();
+    }
+
+    fn note_state(&self) {
+        let counters = &self.counters;
+        counters.set_state(match self.breaker.state() {
+            BreakerState::Closed if counters.failing_since.get() == 0 => SinkState::Working,
+            BreakerState::Closed => SinkState::Failing,
+            BreakerState::Open => SinkState::Open,
+            BreakerState::HalfOpen => SinkState::HalfOpen,
+        });
+        counters.transitions.set(self.breaker.transitions());
+    }
+
+    /// Waits until an attempt is allowed, but not beyond the end of the run.
+    fn wait_for_permit(&mut self) -> Result<(), Broken> {
+        let mut waited = false;
+        loop {
+            let now = self.clock.mono();
+            if self.breaker.permit(now) {
+                if self.breaker.failures() > 0 {
+                    self.counters.retries.add(1);
+                }
+                self.note_state();
+                return Ok(());
+            }
+            // A sink that is away does not hold up the end: what it lacks stays in the journal.
+            let leave = self.journalled && self.stop.is_requested() && self.breaker.state() == BreakerState::Open;
+            if leave && waited {
+                return Err(Broken::Deadline);
+            }
+            let wait = self.breaker.wait(now);
+            self.counters.next_attempt.set(now.0 + wait);
+            self.pause(wait.min(SLEEP_NANOS_MAX))?;
+            waited = true;
         }
     }
 
     /// Waits, but not beyond the stop deadline.
-    fn pause(&self, delay: Duration) -> Result<(), Broken> {
+    fn pause(&self, nanos: u64) -> Result<(), Broken> {
         let start = self.clock.mono();
-        let delay = duration_nanos(delay);
         loop {
             if self.stop.is_aborted() {
                 return Err(Broken::Deadline);
             }
-            let left = delay.saturating_sub(self.clock.mono().since(start));
+            let left = nanos.saturating_sub(self.clock.mono().since(start));
             if left == 0 {
                 return Ok(());
             }
@@ -197,33 +347,24 @@ impl Offering {
         }
     }
 
-    /// Publishes the position up to which everything is stored or in quarantine.
+    /// Publishes the position up to which everything is stored, in quarantine or marked as missed.
     pub(crate) fn note_stored(&mut self) {
-        // From our own position, which may be ahead of the sink's by events in quarantine.
-        let mut position = self.sink.stored_seq().max(Seq(self.counters.stored_seq.get()));
-        while self.skipped.remove(&position.next()) {
-            position = position.next();
-        }
-        self.skipped.retain(|&seq| seq > position);
-        self.counters.stored_seq.raise(position.0);
-        self.counters.quarantined_ahead.set(self.skipped.len() as u64);
+        let Some((_, epoch)) = self.at else { return };
+        // From our own position, which may be ahead of the sink's by skipped events.
+        let position = self.skipped.advance(self.sink.stored_seq().max(self.progress.position()));
+        self.progress.reach(position, self.skipped.len(), &self.counters);
+        self.mark.raise(Position { epoch, seq: position });
     }
 }
 
-/// Events of a batch that the sink will never take.
-struct Refused {
-    seqs: BTreeSet<Seq>,
-    reason: String,
-}
-
-/// The parts of a batch around the refused events.
-fn without(batch: &Batch, refused: &BTreeSet<Seq>) -> Vec<Batch> {
+/// The parts of a batch around the events that `skip` picks.
+fn without(batch: &Batch, skip: impl Fn(Seq) -> bool) -> Vec<Batch> {
     let mut parts = vec![Batch::new()];
     for (block, start, end) in batch.parts() {
         let mut from = start;
         for at in start..=end {
             let seq = Seq(block.first_seq().0 + at as u64);
-            if at < end && !refused.contains(&seq) {
+            if at < end && !skip(seq) {
                 continue;
             }
             if let Some(part) = parts.last_mut().filter(|_| at > from) {

@@ -26,10 +26,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod audit;
 mod config;
 mod dataset;
 mod disk;
 mod error;
+mod late;
 mod names;
 mod part;
 mod positions;

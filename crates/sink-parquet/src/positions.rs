@@ -49,7 +49,7 @@ impl Positions {
     /// # Errors
     /// [`SinkError::Unavailable`] when a file cannot be read; [`SinkError::Fatal`] when one is damaged.
     pub(crate) fn recover(disk: &dyn Disk, dir: &Path, stream: StreamId, epoch: Epoch) -> Result<Self, SinkError> {
-        let path = dir.join(format!("_feedd/positions-s{}.json", stream.0));
+        let path = checkpoint_path(dir, stream);
         let mut checkpoint = load(&path)?;
         checkpoint.epochs.entry(epoch.0).or_default();
         let mut positions = Self { path, epoch, checkpoint };
@@ -70,6 +70,15 @@ impl Positions {
             disk.sync_dir(&folder).map_err(|error| unavailable("syncing folder", &folder, error))?;
         }
         Ok(positions)
+    }
+
+    /// Up to which sequence everything of a start is stored, read without changing anything.
+    ///
+    /// # Errors
+    /// As [`Positions::recover`].
+    pub(crate) fn peek(dir: &Path, stream: StreamId, epoch: Epoch) -> Result<Seq, SinkError> {
+        let checkpoint = load(&checkpoint_path(dir, stream))?;
+        Ok(Seq(checkpoint.epochs.get(&epoch.0).map_or(0, |at| at.stored_seq)))
     }
 
     /// Up to which sequence everything is stored.
@@ -116,6 +125,10 @@ impl Positions {
     }
 }
 
+fn checkpoint_path(dir: &Path, stream: StreamId) -> PathBuf {
+    dir.join(format!("_feedd/positions-s{}.json", stream.0))
+}
+
 fn load(path: &Path) -> Result<Checkpoint, SinkError> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -135,14 +148,15 @@ fn load(path: &Path) -> Result<Checkpoint, SinkError> {
 
 /// What stands in the partition folders.
 #[derive(Default)]
-struct Scan {
-    files: Vec<(String, FileName)>,
+pub(crate) struct Scan {
+    /// Folder relative to the sink's, and name.
+    pub(crate) files: Vec<(String, FileName)>,
     tmp: Vec<PathBuf>,
 }
 
 impl Scan {
     /// Finds the finished files of (stream, epoch) and every temporary file of the stream.
-    fn run(&mut self, dir: &Path, stream: StreamId, epoch: Epoch) -> Result<(), SinkError> {
+    pub(crate) fn run(&mut self, dir: &Path, stream: StreamId, epoch: Epoch) -> Result<(), SinkError> {
         for dataset in Dataset::ALL {
             for venue in entries(&dir.join(dataset.name()), "venue=")? {
                 for date in entries(&dir.join(dataset.name()).join(&venue), "date=")? {
@@ -195,7 +209,7 @@ fn remove_all(disk: &dyn Disk, orphans: &[PathBuf]) -> Result<(), SinkError> {
 }
 
 /// A file that the checkpoint does not know counts only when its footer says that it is whole.
-fn check_footer(path: &Path) -> Result<(), SinkError> {
+pub(crate) fn check_footer(path: &Path) -> Result<(), SinkError> {
     let damaged = |reason: String| {
         fatal(format!("{} is damaged ({reason}); move it away and its rows are stored again", path.display()), None)
     };

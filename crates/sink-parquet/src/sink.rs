@@ -3,15 +3,17 @@
 //! One [`Part`] is open for each partition with unstored rows, so `stored_seq` is one below the lowest first row of the
 //! open parts. A row is skipped when it is at or below what was taken before, or below the position of its partition.
 
+use crate::audit;
 use crate::config::ParquetConfig;
 use crate::dataset::Dataset;
 use crate::disk::{Disk, SystemDisk, make_dirs};
 use crate::error::{SINK, fatal, unknown};
+use crate::late;
 use crate::part::{Part, PartKey};
 use crate::positions::Positions;
 use crate::rows::fits;
 use crate::venues::{VenueIndex, Venues};
-use feedd_core::{Batch, BatchId, Instruments, Sink, SinkError};
+use feedd_core::{Batch, BatchId, EpochAudit, Instruments, Sink, SinkError};
 use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
 
 /// Stores events as Parquet files: see the crate's documentation.
@@ -52,6 +54,10 @@ impl Route {
     /// Matches no day.
     const NOWHERE: Self = Self { day: i64::MIN, skip_until: Seq(0), part: None };
 }
+
+/// Why an event has no place in the columns.
+pub(crate) const UNKNOWN_INSTRUMENT: &str = "instrument is not in the dictionary";
+pub(crate) const TOO_FINE: &str = "price or size has digits below 10^-18";
 
 impl ParquetSink {
     /// Opens the sink on its folder, which is made when missing. Nothing is read before [`Sink::recover`].
@@ -108,8 +114,8 @@ impl ParquetSink {
         }
         match (unknown.is_empty(), too_fine.is_empty()) {
             (true, true) => Ok(()),
-            (false, _) => refused(unknown, "instrument is not in the dictionary"),
-            (true, false) => refused(too_fine, "price or size has digits below 10^-18"),
+            (false, _) => refused(unknown, UNKNOWN_INSTRUMENT),
+            (true, false) => refused(too_fine, TOO_FINE),
         }
     }
 
@@ -141,7 +147,7 @@ impl ParquetSink {
         id: BatchId,
         now: MonoNanos,
     ) -> Result<Option<usize>, SinkError> {
-        let day = event.recv_ts().or(event.venue_ts()).map_or(0, |ts| ts.unix_day());
+        let day = day_of(event);
         let (row, column) = (usize::from(venue.0), event.kind() as usize - 1);
         if row >= self.routes.len() {
             self.routes.resize(row + 1, [Route::NOWHERE; Dataset::ALL.len()]);
@@ -259,6 +265,11 @@ impl ParquetSink {
     }
 }
 
+/// The UTC day of an event's partition, counted from 1970-01-01.
+pub(crate) fn day_of(event: &Event) -> i64 {
+    event.recv_ts().or(event.venue_ts()).map_or(0, |ts| ts.unix_day())
+}
+
 impl Sink for ParquetSink {
     fn name(&self) -> &'static str {
         SINK
@@ -312,5 +323,15 @@ impl Sink for ParquetSink {
 
     fn flush(&mut self, _now: MonoNanos) -> Result<(), SinkError> {
         self.close_and_settle(|_| true)
+    }
+
+    /// The event becomes a file of its own.
+    fn store_late(&mut self, stream: StreamId, epoch: Epoch, seq: Seq, event: &Event) -> Result<bool, SinkError> {
+        late::store(&self.config, self.disk.as_ref(), &mut self.venues, (stream, epoch, seq), event)
+    }
+
+    /// Reads every finished file of the start; rows above the position are stored early, by partitions that are ahead.
+    fn audit(&mut self, stream: StreamId, epoch: Epoch) -> Result<Option<EpochAudit>, SinkError> {
+        audit::audit(&self.config.dir, stream, epoch).map(Some)
     }
 }

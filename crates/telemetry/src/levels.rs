@@ -6,6 +6,8 @@ use crate::limit::Limit;
 use crate::number::percent;
 use crate::watched::Watched;
 use feedd_core::accounting::SourceTotals;
+use feedd_core::counters::SinkState;
+use feedd_core::link::LinkWatch;
 use feedd_model::{Decimal, InstrumentId, MonoNanos, duration_nanos};
 use std::sync::atomic::Ordering;
 
@@ -59,6 +61,23 @@ pub struct Observation {
     pub storage_is_slow: bool,
 }
 
+/// A sink's batch buffer as it was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BufferView {
+    /// Blocks that wait behind it.
+    pub blocks: u64,
+    /// Most blocks that can wait.
+    pub blocks_max: u64,
+    /// Events in it.
+    pub events: u64,
+    /// Events it may hold now.
+    pub events_max: u64,
+    /// Age of its oldest event, ns.
+    pub age_ns: u64,
+    /// Age at which it is due, ns.
+    pub due_ns: u64,
+}
+
 /// A full ring is told of when the producer has waited this long.
 const BLOCKED_TOLD_NANOS: u64 = 100_000_000;
 /// The hint comes with every this many warnings.
@@ -105,11 +124,26 @@ impl Levels {
             };
             self.ring(index, &observation, now, &mut notices);
         }
-        let depth = watched.link.waiting();
-        let oldest = watched.storage.oldest_unwritten.get();
-        let age = if oldest == 0 { 0 } else { now.since(MonoNanos(oldest)) };
+        let depth = watched.links.iter().map(LinkWatch::waiting).max().unwrap_or(0);
         let due = duration_nanos(watched.batch_age_max);
-        self.batch_buffer(watched.sink, (depth, watched.link_capacity), (age, due), now, &mut notices);
+        for sink in &watched.sinks {
+            let c = &sink.counters;
+            let oldest = c.oldest_unwritten.get();
+            // A sink that fails is told of by its lane.
+            if oldest == 0 || c.sink_state() != SinkState::Working {
+                continue;
+            }
+            let buffer = BufferView {
+                // With a journal, blocks wait for nothing but the disk.
+                blocks: if watched.journal.is_some() { 0 } else { depth },
+                blocks_max: watched.link_capacity,
+                events: c.buffered.get(),
+                events_max: c.buffer_limit.get(),
+                age_ns: now.since(MonoNanos(oldest)),
+                due_ns: due,
+            };
+            self.batch_buffer(&sink.name, &buffer, now, &mut notices);
+        }
         notices
     }
 
@@ -145,22 +179,16 @@ impl Levels {
         }
     }
 
-    /// Judges the batch buffer by its lag: blocks waiting behind it, and how long its oldest event is overdue.
-    pub fn batch_buffer(
-        &mut self,
-        sink: &'static str,
-        (depth, capacity): (u64, u64),
-        (age_ns, due_ns): (u64, u64),
-        now: MonoNanos,
-        notices: &mut Vec<Notice>,
-    ) {
+    /// Judges a sink's batch buffer by its lag: blocks waiting behind it, and how long its oldest event is overdue.
+    pub fn batch_buffer(&mut self, sink: &str, seen: &BufferView, now: MonoNanos, notices: &mut Vec<Notice>) {
         // A batch that is twice as old as it may become is as late as a full link.
-        let overdue = percent(age_ns, due_ns.saturating_mul(2)).min(100);
-        let fill = percent(depth, capacity).max(overdue);
+        let overdue = percent(seen.age_ns, seen.due_ns.saturating_mul(2)).min(100);
+        let fill = percent(seen.blocks, seen.blocks_max).max(overdue);
         if fill > self.thresholds.batch_buffer_warn
             && let Some(suppressed) = self.buffer.allow(now)
         {
-            let text = format!("Batch buffer {fill}% full ({depth}/{capacity}), database writes may be slow");
+            let text =
+                format!("Batch buffer {fill}% full ({}/{}), database writes may be slow", seen.events, seen.events_max);
             notices.push(Notice { severity: Severity::Warn, who: sink.to_owned(), text, suppressed });
         }
     }
@@ -263,18 +291,14 @@ mod tests {
     #[test]
     fn the_batch_buffer_is_judged_by_lag_not_by_filling() {
         let cases = [
-            ("filling up to its age is normal", (0, 16), (5_000, 5_000), None),
-            ("overdue", (0, 16), (8_100, 5_000), Some("Batch buffer 81% full (0/16), database writes may be slow")),
-            (
-                "blocks waiting",
-                (14, 16),
-                (10, 5_000),
-                Some("Batch buffer 87% full (14/16), database writes may be slow"),
-            ),
+            ("filling up to its age is normal", (0, 5_000), None),
+            ("overdue", (0, 8_100), Some("Batch buffer 81% full (7/500), database writes may be slow")),
+            ("blocks waiting", (14, 10), Some("Batch buffer 87% full (7/500), database writes may be slow")),
         ];
-        for (name, blocks, age, expected) in cases {
+        for (name, (blocks, age_ns), expected) in cases {
+            let seen = BufferView { blocks, blocks_max: 16, events: 7, events_max: 500, age_ns, due_ns: 5_000 };
             let mut notices = Vec::new();
-            Levels::new(THRESHOLDS, 1).batch_buffer("parquet", blocks, age, MonoNanos(0), &mut notices);
+            Levels::new(THRESHOLDS, 1).batch_buffer("parquet", &seen, MonoNanos(0), &mut notices);
             assert_eq!(notices.first().map(|n| n.text.as_str()), expected, "{name}");
         }
     }

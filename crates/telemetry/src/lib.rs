@@ -14,8 +14,8 @@ mod snapshot;
 mod texts;
 mod watched;
 
-pub use levels::{Levels, Notice, Observation, Severity, Thresholds};
+pub use levels::{BufferView, Levels, Notice, Observation, Severity, Thresholds};
 pub use number::grouped;
-pub use snapshot::{RingView, Snapshot};
+pub use snapshot::{JournalView, RingView, SinkView, Snapshot};
 pub use texts::{final_report, health_line, started_line, status_line};
-pub use watched::{Watched, WatchedSource};
+pub use watched::{Watched, WatchedSink, WatchedSource};

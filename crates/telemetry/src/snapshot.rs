@@ -1,8 +1,10 @@
 //! One consistent enough look at a run: every text is made from it.
 
 use crate::watched::Watched;
-use feedd_core::accounting::Account;
+use feedd_core::accounting::{Account, SinkTotals};
+use feedd_core::counters::{Counter, SinkState, StorageCounters};
 use feedd_model::MonoNanos;
+use std::sync::Arc;
 
 /// A ring at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,46 @@ pub struct RingView {
     pub blocked_ns: u64,
 }
 
+/// A sink at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether the recorder waits for it when the journal is full.
+    pub required: bool,
+    /// How it stands.
+    pub state: SinkState,
+    /// How long it has failed, ns; 0 while it works.
+    pub failing_ns: u64,
+    /// Until its next attempt, ns; 0 while it works.
+    pub next_attempt_ns: u64,
+    /// Age of the oldest event it has not taken, ns, as far as its lane has read.
+    pub lag_ns: u64,
+    /// Stored, quarantined, missed and pending events of this start and of earlier ones.
+    pub totals: SinkTotals,
+}
+
+impl SinkView {
+    /// Events it has stored in this process, also of earlier starts.
+    #[must_use]
+    pub const fn stored_in_all(&self) -> u64 {
+        self.totals.stored + self.totals.earlier.stored
+    }
+}
+
+/// The journal at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalView {
+    /// Everything up to here survives a power cut.
+    pub durable_seq: u64,
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// Most bytes they may take.
+    pub bytes_max: u64,
+    /// How long it has waited for room, ns; 0 while it has some.
+    pub waiting_ns: u64,
+}
+
 /// The state of a run at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -26,13 +68,15 @@ pub struct Snapshot {
     pub at: MonoNanos,
     /// Whether any source is simulated.
     pub simulated: bool,
-    /// Name of the sink.
-    pub sink: &'static str,
     /// The account.
     pub account: Account,
     /// Every ring.
     pub rings: Vec<RingView>,
-    /// Batches the sink took.
+    /// The journal, unless it is off.
+    pub journal: Option<JournalView>,
+    /// Every sink.
+    pub sinks: Vec<SinkView>,
+    /// Batches the sinks took.
     pub batches: u64,
     /// Batches that used up their quick attempts.
     pub batches_failed: u64,
@@ -42,22 +86,18 @@ pub struct Snapshot {
     pub buffered: u64,
     /// Events a batch may hold.
     pub buffer_limit: u64,
-    /// Age of the oldest event that no sink has taken, ns.
+    /// Age of the oldest event that some sink has not taken, ns.
     pub lag_ns: u64,
     /// Holes marked in the data.
     pub gaps: u64,
-    /// Whether the sink fails now.
-    pub sink_failing: bool,
 }
 
 impl Snapshot {
     /// Looks at everything now.
     #[must_use]
     pub fn take(watched: &Watched) -> Self {
-        let storage = &watched.storage;
         let account = watched.account();
         let at = watched.clock.mono();
-        let oldest = storage.oldest_unwritten.get();
         let since = |start: u64| if start == 0 { 0 } else { at.since(MonoNanos(start)) };
         let rings = watched.source_totals().map(|(source, totals)| RingView {
             source: source.name.clone(),
@@ -67,20 +107,47 @@ impl Snapshot {
             peak_ever: source.counters.ring_peak_ever.get().max(totals.in_ring).min(source.ring_capacity),
             blocked_ns: source.counters.blocked_ns.get() + since(source.counters.blocked_since.get()),
         });
+        let journal = watched.journal.as_ref().map(|counters| JournalView {
+            durable_seq: counters.durable_seq.get(),
+            bytes: counters.bytes.get(),
+            bytes_max: counters.bytes_max.get(),
+            waiting_ns: since(counters.blocked_since.get()),
+        });
+        let sinks: Vec<SinkView> = watched
+            .sinks
+            .iter()
+            .zip(&account.sinks)
+            .map(|(sink, totals)| {
+                let c = &sink.counters;
+                let failing_ns = since(c.failing_since.get());
+                SinkView {
+                    name: sink.name.clone(),
+                    required: sink.required,
+                    state: c.sink_state(),
+                    failing_ns,
+                    next_attempt_ns: if failing_ns == 0 { 0 } else { c.next_attempt.get().saturating_sub(at.0) },
+                    lag_ns: since(c.oldest_unwritten.get()),
+                    totals: totals.clone(),
+                }
+            })
+            .collect();
+        let sum = |counter: fn(&StorageCounters) -> &Counter| {
+            watched.sinks.iter().map(|sink| counter(&sink.counters).get()).sum::<u64>()
+        };
         Self {
             at,
             simulated: watched.simulated,
-            sink: watched.sink,
-            account,
             rings: rings.collect(),
-            batches: storage.batches.get(),
-            batches_failed: storage.batches_failed.get(),
-            retries: storage.retries.get(),
-            buffered: storage.buffered.get(),
-            buffer_limit: storage.buffer_limit.get(),
-            lag_ns: since(oldest),
+            journal,
+            batches: sum(|c| &c.batches),
+            batches_failed: sum(|c| &c.batches_failed),
+            retries: sum(|c| &c.retries),
+            buffered: sum(|c| &c.buffered),
+            buffer_limit: sum(|c| &c.buffer_limit),
+            lag_ns: sinks.iter().map(|sink| sink.lag_ns).max().unwrap_or(0),
             gaps: watched.sources.iter().map(|s| s.counters.gaps.get()).sum(),
-            sink_failing: storage.failing.get() != 0,
+            sinks,
+            account,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The lines an operator reads. The first part of the health line is the source design's, word for word.
 
 use crate::number::{duration, grouped, percent};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{SinkView, Snapshot};
 use crate::watched::Watched;
+use feedd_core::accounting::Account;
+use feedd_core::counters::SinkState;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -26,14 +28,18 @@ pub fn health_line(before: &Snapshot, now: &Snapshot, interval: Duration) -> Str
         now.buffered,
         now.buffer_limit,
     );
-    let account = &now.account;
+    if let Some(journal) = &now.journal {
+        let percent = percent(journal.bytes, journal.bytes_max);
+        let _ = write!(line, " | Durable: {} (journal {percent}%)", journal.durable_seq);
+    }
+    for sink in &now.sinks {
+        let _ = write!(line, " | Stored {}: {}{}", sink.name, sink.totals.stored, sink_trouble(before, now, sink));
+    }
     let _ = write!(
         line,
-        " | Stored {}: {} | Lag: {} | Dropped: {} | Gaps: {}",
-        now.sink,
-        account.sink.stored,
+        " | Lag: {} | Dropped: {} | Gaps: {}",
         duration(now.lag_ns),
-        account.sources.dropped,
+        now.account.sources.dropped,
         now.gaps
     );
     for ring in &now.rings {
@@ -49,40 +55,93 @@ pub fn health_line(before: &Snapshot, now: &Snapshot, interval: Duration) -> Str
     line
 }
 
+/// What is not as usual with a sink: its breaker, its backlog and how fast that drains. Nothing when all is well.
+fn sink_trouble(before: &Snapshot, now: &Snapshot, sink: &SinkView) -> String {
+    let pending = sink.totals.pending();
+    let mut out = match sink.state {
+        SinkState::Starting => " (not reached yet)".to_owned(),
+        SinkState::Working => String::new(),
+        SinkState::Stopped => " (STOPPED, needs a person)".to_owned(),
+        state => format!(
+            " ({} for {}, next attempt in {})",
+            state.name(),
+            duration(sink.failing_ns),
+            duration(sink.next_attempt_ns)
+        ),
+    };
+    if pending > BACKLOG_TOLD {
+        let _ = write!(out, " backlog {}", grouped(pending));
+        let stored = |view: &SinkView| view.stored_in_all();
+        let past = before.sinks.iter().find(|other| other.name == sink.name).map_or(0, stored);
+        let rate = per_second(sink.stored_in_all().saturating_sub(past), now.at.since(before.at));
+        if rate > 0 && sink.state == SinkState::Working {
+            let _ = write!(out, ", draining {}/s", grouped(rate));
+        }
+    }
+    out
+}
+
+/// A backlog below this is what a batch or an open file holds.
+const BACKLOG_TOLD: u64 = 100_000;
+
+fn per_second(events: u64, nanos: u64) -> u64 {
+    let rate = u128::from(events) * 1_000_000_000 / u128::from(nanos.max(1));
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
 /// The live line of a terminal: what is wrong first, because a narrow terminal cuts the end; then rate since `before`,
 /// totals, fill of the fullest ring, lag.
 #[must_use]
 pub fn status_line(before: &Snapshot, now: &Snapshot, running: Duration) -> String {
     let account = &now.account;
-    let nanos = now.at.since(before.at).max(1);
-    let rate = u128::from(account.accepted - before.account.accepted) * 1_000_000_000 / u128::from(nanos);
+    let rate = per_second(account.accepted - before.account.accepted, now.at.since(before.at));
     let fullest = now.rings.iter().max_by_key(|ring| percent(ring.depth, ring.capacity));
     let fill = fullest.map_or(0, |ring| percent(ring.depth, ring.capacity));
     let peak = now.rings.iter().map(|ring| percent(ring.peak_ever, ring.capacity)).max().unwrap_or(0);
     let seconds = running.as_secs();
     format!(
-        "{}{}{:02}:{:02}:{:02} | {} events/s | {} accepted, {} stored | ring {fill}% max {peak}% | lag {}",
+        "{}{}{:02}:{:02}:{:02} | {} events/s | {} accepted, {}{} | ring {fill}% max {peak}% | lag {}",
         if now.simulated { "SIMULATED " } else { "" },
         alarms(now),
         seconds / 3600,
         seconds / 60 % 60,
         seconds % 60,
-        grouped(u64::try_from(rate).unwrap_or(u64::MAX)),
+        grouped(rate),
         grouped(account.accepted),
-        grouped(account.sink.stored),
+        now.journal.map_or_else(String::new, |journal| format!("{} durable, ", grouped(journal.durable_seq))),
+        stored(before, now),
         duration(now.lag_ns),
     )
 }
 
+/// What each sink has stored, with a name where there are several.
+fn stored(before: &Snapshot, now: &Snapshot) -> String {
+    let several = now.sinks.len() > 1;
+    let one = |sink: &SinkView| {
+        let backlog = if sink.state == SinkState::Working { sink_trouble(before, now, sink) } else { String::new() };
+        let name = if several { format!("{} ", sink.name) } else { String::new() };
+        format!("{name}{} stored{backlog}", grouped(sink.totals.stored))
+    };
+    now.sinks.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 /// What is wrong, or nothing.
 fn alarms(now: &Snapshot) -> String {
-    let account = &now.account;
-    let rejected = account.sources.frames_rejected + account.sources.rejected + account.sink.quarantined;
     let mut out = String::new();
-    if now.sink_failing {
-        let _ = write!(out, "SINK {} FAILING, retrying | ", now.sink);
+    for sink in &now.sinks {
+        let away = match sink.state {
+            SinkState::Starting | SinkState::Working => continue,
+            SinkState::Stopped => "STOPPED, needs a person".to_owned(),
+            state => format!("FAILING, {} for {}", state.name(), duration(sink.failing_ns)),
+        };
+        let _ = write!(out, "SINK {} {away} | ", sink.name);
     }
-    for (count, what) in [(account.sources.dropped, "DROPPED"), (rejected, "rejected")] {
+    if let Some(journal) = now.journal.filter(|journal| journal.waiting_ns > 0) {
+        let _ = write!(out, "JOURNAL waits for room for {} | ", duration(journal.waiting_ns));
+    }
+    let missed: u64 = now.account.sinks.iter().map(|sink| sink.missed + sink.earlier.missed).sum();
+    let counts = [(now.account.sources.dropped, "DROPPED"), (missed, "MISSED"), (now.account.kept_out(), "rejected")];
+    for (count, what) in counts {
         if count > 0 {
             let _ = write!(out, "{} {what} | ", grouped(count));
         }
@@ -94,15 +153,17 @@ fn alarms(now: &Snapshot) -> String {
 #[must_use]
 pub fn final_report(watched: &Watched) -> String {
     let account = watched.account();
-    let kept_out = account.sources.frames_rejected + account.sources.rejected + account.sink.quarantined;
-    let verdict = match (account.unaccounted(), account.sink.in_lane + account.sink.in_sink + account.sources.in_ring) {
-        (0, 0) => match (kept_out, account.sources.dropped) {
+    let verdict = match (account.unaccounted(), account.sources.in_ring + undurable(&account), account.pending()) {
+        (0, 0, 0) => match (account.kept_out(), account.sources.dropped) {
             (0, 0) => "complete".to_owned(),
             (rejected, 0) => format!("complete, {} rejected", grouped(rejected)),
             (rejected, dropped) => format!("complete, {} rejected, {} DROPPED", grouped(rejected), grouped(dropped)),
         },
-        (0, pending) => format!("{} events pending when the run ended", grouped(pending)),
-        (n, _) => format!("{} UNACCOUNTED: a defect of feedd, please report it", grouped(n)),
+        (0, 0, pending) if account.durable.is_some() => {
+            format!("complete, {} pending in the journal for the next start", grouped(pending))
+        }
+        (0, lost, pending) => format!("{} events pending when the run ended", grouped(lost.max(pending))),
+        (n, ..) => format!("{} UNACCOUNTED: a defect of feedd, please report it", grouped(n)),
     };
     let mut out = format!("Final accounting ({verdict}): {account}");
     for (source, totals) in watched.source_totals() {
@@ -134,21 +195,34 @@ pub fn final_report(watched: &Watched) -> String {
     out
 }
 
+/// Events that were accepted and that the journal, where there is one, does not hold.
+fn undurable(account: &Account) -> u64 {
+    account.durable.map_or(0, |durable| account.accepted.saturating_sub(durable))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::RingView;
-    use feedd_core::accounting::{Account, SinkTotals, SourceTotals};
+    use crate::snapshot::{JournalView, RingView};
+    use feedd_core::accounting::{SinkTotals, SourceTotals};
     use feedd_model::MonoNanos;
 
     fn snapshot(at: u64, accepted: u64) -> Snapshot {
         let sources = SourceTotals { accepted, decoded: accepted, ..SourceTotals::default() };
-        let sink = SinkTotals { stored: accepted, ..SinkTotals::default() };
+        let totals = SinkTotals { name: "parquet".into(), stored: accepted, ..SinkTotals::default() };
+        let sink = SinkView {
+            name: totals.name.clone(),
+            required: true,
+            state: SinkState::Working,
+            failing_ns: 0,
+            next_attempt_ns: 0,
+            lag_ns: 14_000_000,
+            totals: totals.clone(),
+        };
         Snapshot {
             at: MonoNanos(at),
             simulated: true,
-            sink: "parquet",
-            account: Account { sources, sink, accepted },
+            account: Account { sources, sinks: vec![totals], accepted, durable: None },
             rings: vec![RingView {
                 source: "sim".into(),
                 capacity: 10_000,
@@ -156,6 +230,8 @@ mod tests {
                 peak_ever: 1_250,
                 blocked_ns: 2_000_000,
             }],
+            journal: None,
+            sinks: vec![sink],
             batches: 12,
             batches_failed: 1,
             retries: 3,
@@ -163,8 +239,38 @@ mod tests {
             buffer_limit: 500,
             lag_ns: 14_000_000,
             gaps: 0,
-            sink_failing: false,
         }
+    }
+
+    /// The same with a journal and a second sink that is away.
+    fn with_outage(at: u64, accepted: u64) -> Snapshot {
+        let mut now = snapshot(at, accepted);
+        now.journal = Some(JournalView { durable_seq: accepted - 5, bytes: 300, bytes_max: 1_000, waiting_ns: 0 });
+        let mut away = now.sinks[0].clone();
+        (away.name, away.state) = ("postgres".into(), SinkState::Open);
+        (away.failing_ns, away.next_attempt_ns) = (95_000_000_000, 12_300_000_000);
+        (away.totals.stored, away.totals.in_lane) = (1_000, accepted - 1_000);
+        now.account.sinks.push(away.totals.clone());
+        now.sinks.push(away);
+        now
+    }
+
+    #[test]
+    fn an_outage_is_told_with_its_breaker_and_its_backlog() {
+        let line = health_line(&with_outage(0, 1_000), &with_outage(30_000_000_000, 601_000), Duration::from_secs(30));
+        let expected = " | Durable: 600995 (journal 30%) | Stored parquet: 601000 | Stored postgres: 1000 (open for 95.0 s, \
+                        next attempt in 12.3 s) backlog 600,000 | Lag: 14 ms";
+        assert!(line.contains(expected), "{line}");
+        let mut back = with_outage(30_000_000_000, 601_000);
+        (back.sinks[1].state, back.sinks[1].totals.stored) = (SinkState::Working, 301_000);
+        back.sinks[1].totals.in_lane = 300_000;
+        let line = health_line(&with_outage(0, 1_000), &back, Duration::from_secs(30));
+        assert!(line.contains("Stored postgres: 301000 backlog 300,000, draining 10,000/s"), "{line}");
+        let line = status_line(&with_outage(0, 1_000), &back, Duration::from_secs(1));
+        assert!(
+            line.contains("600,995 durable, parquet 601,000 stored, postgres 301,000 stored backlog 300,000"),
+            "{line}"
+        );
     }
 
     #[test]
@@ -183,10 +289,13 @@ mod tests {
         let mut now = snapshot(500_000_000, 61_000);
         let well = "01:02:05 | 120,000 events/s | 61,000 accepted, 61,000 stored | ring 3% max 12% | lag 14 ms";
         assert_eq!(line(&now), format!("SIMULATED {well}"));
-        (now.sink_failing, now.account.sources.dropped, now.account.sources.rejected) = (true, 40, 1_200);
+        (now.sinks[0].state, now.sinks[0].failing_ns) = (SinkState::Failing, 1_500_000_000);
+        (now.account.sources.dropped, now.account.sources.rejected) = (40, 1_200);
         assert_eq!(
             line(&now),
-            format!("SIMULATED SINK parquet FAILING, retrying | 40 DROPPED | 1,200 rejected | {well}")
+            format!(
+                "SIMULATED SINK parquet FAILING, closed, retrying for 1.5 s | 40 DROPPED | 1,200 rejected | {well}"
+            )
         );
     }
 }

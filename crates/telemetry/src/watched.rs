@@ -2,7 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 use feedd_core::accounting::{Account, SourceTotals};
-use feedd_core::counters::{BatchingCounters, DROP_STOP, SourceCounters, StorageCounters};
+use feedd_core::counters::{BatchingCounters, DROP_STOP, JournalCounters, SourceCounters, StorageCounters};
 use feedd_core::link::LinkWatch;
 use feedd_core::{Clock, Instruments};
 use std::sync::Arc;
@@ -19,6 +19,17 @@ pub struct WatchedSource {
     pub counters: Arc<CachePadded<SourceCounters>>,
 }
 
+/// One sink and its lane.
+#[derive(Clone)]
+pub struct WatchedSink {
+    /// Name, as in the configuration.
+    pub name: Arc<str>,
+    /// Whether the recorder waits for it when the journal is full.
+    pub required: bool,
+    /// Its counters.
+    pub counters: Arc<CachePadded<StorageCounters>>,
+}
+
 /// Everything telemetry looks at.
 #[derive(Clone)]
 pub struct Watched {
@@ -26,14 +37,14 @@ pub struct Watched {
     pub sources: Vec<WatchedSource>,
     /// The batching thread.
     pub batching: Arc<CachePadded<BatchingCounters>>,
-    /// The link to the storage lane.
-    pub link: LinkWatch,
-    /// Items the link holds.
+    /// The journal; none when it is off.
+    pub journal: Option<Arc<CachePadded<JournalCounters>>>,
+    /// The links from the batching thread: one to the journal, or without it one to each sink.
+    pub links: Vec<LinkWatch>,
+    /// Items a link holds.
     pub link_capacity: u64,
-    /// The storage lane.
-    pub storage: Arc<CachePadded<StorageCounters>>,
-    /// Name of the sink.
-    pub sink: &'static str,
+    /// Every sink.
+    pub sinks: Vec<WatchedSink>,
     /// Age at which a batch is due.
     pub batch_age_max: Duration,
     /// Names for instruments.
@@ -48,7 +59,9 @@ impl Watched {
     /// The account of the run now.
     #[must_use]
     pub fn account(&self) -> Account {
-        Account::read(self.sources.iter().map(|s| &**s.counters), &self.batching, &self.storage)
+        let sinks = self.sinks.iter().map(|sink| (&sink.name, &**sink.counters));
+        let journal = self.journal.as_ref().map(|counters| &***counters);
+        Account::read(self.sources.iter().map(|s| &**s.counters), &self.batching, journal, sinks)
     }
 
     /// Events for which there was no room until the stop deadline had passed.

@@ -1,0 +1,274 @@
+//! The journal's thread: makes what the batching thread hands over durable, and gives room back when sinks have it.
+
+use crate::mark::SinkMark;
+use crossbeam_utils::CachePadded;
+use feedd_core::counters::JournalCounters;
+use feedd_core::link::LinkReceiver;
+use feedd_core::{Block, Clock, Stop, error_text};
+use feedd_journal::{Journal, JournalError};
+use feedd_model::{MonoNanos, Position, Seq};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A commit is due at this size whatever its age: 1 MiB writes reach the disk's best rate, see the crate's README.
+const COMMIT_BYTES: usize = 1 << 20;
+/// How often room is given back.
+const TRIM_NANOS: u64 = 50_000_000;
+/// Longest sleep, so that a stop is seen soon.
+const SLEEP_NANOS_MAX: u64 = 50_000_000;
+/// Pause between two attempts while there is no room; well below the 2 s after which capture must go on.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+/// How often a running wait is told again.
+const FULL_TELL_NANOS: u64 = 10_000_000_000;
+
+/// What the journal's thread is made of.
+pub struct JournalLaneParts {
+    /// Blocks of the batching thread.
+    pub blocks: LinkReceiver<Arc<Block>>,
+    /// Open and recovered.
+    pub journal: Journal,
+    /// Age of the oldest event at which a commit is due; zero for a commit at once.
+    pub interval: Duration,
+    /// Every sink.
+    pub marks: Vec<Arc<SinkMark>>,
+    /// Its counters.
+    pub counters: Arc<CachePadded<JournalCounters>>,
+    /// Both times.
+    pub clock: Arc<dyn Clock>,
+    /// The run's stop request.
+    pub stop: Stop,
+}
+
+/// How the journal's thread ended.
+#[derive(Debug)]
+pub enum JournalEnd {
+    /// Everything that came is durable.
+    Closed,
+    /// The stop deadline passed while there was no room.
+    Deadline,
+    /// The disk failed; what is not durable is lost.
+    Failed(JournalError),
+}
+
+/// The journal's thread. [`JournalLane::run`] is its body.
+pub struct JournalLane {
+    parts: JournalLaneParts,
+    /// Last event handed to the journal.
+    appended: Seq,
+    /// When the oldest uncommitted event was taken.
+    oldest: Option<MonoNanos>,
+    last_trim: MonoNanos,
+}
+
+impl JournalLane {
+    /// Wires the lane.
+    #[must_use]
+    pub fn new(parts: JournalLaneParts) -> Self {
+        let last_trim = parts.clock.mono();
+        let lane = Self { parts, appended: Seq(0), oldest: None, last_trim };
+        lane.note_usage();
+        lane
+    }
+
+    /// Runs until the batching thread is gone and everything is durable.
+    pub fn run(mut self) -> JournalEnd {
+        self.parts.blocks.register();
+        let end = self.drain();
+        // Readers go on to the end of what is durable, then they end, too.
+        let closed = match end {
+            JournalEnd::Closed => self.parts.journal.close(self.parts.clock.wall()),
+            _ => Ok(()),
+        };
+        self.parts.journal.tail().wake_all();
+        match closed {
+            Ok(()) => end,
+            // The events are durable; only the mark of a clean end is missing.
+            Err(error) => {
+                tracing::warn!(
+                    error = error_text(&error),
+                    "the journal could not be closed; the next start recovers it"
+                );
+                end
+            }
+        }
+    }
+
+    fn drain(&mut self) -> JournalEnd {
+        loop {
+            self.take();
+            let ended = self.parts.blocks.is_ended();
+            let now = self.parts.clock.mono();
+            if self.is_due(now, ended) {
+                if let Err(end) = self.commit() {
+                    return end;
+                }
+            } else if ended && self.parts.journal.uncommitted_bytes() == 0 {
+                return JournalEnd::Closed;
+            } else {
+                self.parts.blocks.finish();
+                self.parts.blocks.sleep(self.sleep_nanos(now));
+            }
+            self.trim(now);
+        }
+    }
+
+    /// Takes what waits, as far as one commit holds it.
+    fn take(&mut self) {
+        while self.parts.journal.uncommitted_bytes() < COMMIT_BYTES {
+            let Some(block) = self.parts.blocks.take() else { break };
+            self.append(&block);
+        }
+    }
+
+    fn append(&mut self, block: &Block) {
+        let (at, mut start) = (self.parts.clock.wall(), 0);
+        self.oldest.get_or_insert_with(|| self.parts.clock.mono());
+        for run in block.runs() {
+            let end = start + run.events as usize;
+            let first = Seq(block.first_seq().0 + start as u64);
+            self.parts.journal.append(first, run.source, &block.events()[start..end], at);
+            start = end;
+        }
+        self.appended = block.last_seq();
+        self.parts.counters.received_seq.set(self.appended.0);
+    }
+
+    fn is_due(&self, now: MonoNanos, ended: bool) -> bool {
+        let bytes = self.parts.journal.uncommitted_bytes();
+        let age = self.oldest.map_or(0, |oldest| now.since(oldest));
+        bytes > 0 && (ended || bytes >= COMMIT_BYTES || age >= feedd_model::duration_nanos(self.parts.interval))
+    }
+
+    fn sleep_nanos(&self, now: MonoNanos) -> u64 {
+        let interval = feedd_model::duration_nanos(self.parts.interval);
+        let due = self.oldest.map_or(u64::MAX, |oldest| interval.saturating_sub(now.since(oldest)));
+        due.clamp(1_000, SLEEP_NANOS_MAX)
+    }
+
+    /// Makes everything appended durable; waits for room as long as the run lasts.
+    fn commit(&mut self) -> Result<(), JournalEnd> {
+        let mut wait = Full::default();
+        loop {
+            let start = self.parts.clock.mono();
+            let error = match self.parts.journal.commit() {
+                Ok(()) => {
+                    self.note_commit(self.parts.clock.mono().since(start));
+                    wait.end(&self.parts.counters);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            // A part of it may have become durable.
+            self.parts.counters.durable_seq.raise(self.parts.journal.tail().durable().seq.0);
+            match error {
+                JournalError::NoSpace { .. } => {}
+                JournalError::Budget { .. } => {
+                    if self.make_room() {
+                        continue;
+                    }
+                }
+                error => {
+                    let text = error_text(&error);
+                    tracing::error!(
+                        error = text,
+                        "the journal failed; what it does not hold is lost with this process"
+                    );
+                    return Err(JournalEnd::Failed(error));
+                }
+            }
+            if self.parts.stop.is_aborted() {
+                return Err(JournalEnd::Deadline);
+            }
+            wait.pause(&error_text(&error), &self.parts.counters, &*self.parts.clock);
+            self.trim_now();
+        }
+    }
+
+    fn note_commit(&mut self, nanos: u64) {
+        self.oldest = None;
+        let counters = &self.parts.counters;
+        counters.durable_seq.set(self.appended.0);
+        counters.commit_ns.add(nanos);
+        counters.commit_ns_peak.raise(nanos);
+        self.note_usage();
+    }
+
+    fn note_usage(&self) {
+        let (usage, counters) = (self.parts.journal.usage(), &self.parts.counters);
+        counters.bytes.set(usage.bytes_used);
+        counters.bytes_max.set(usage.bytes_max);
+        counters.commits.set(usage.commits);
+        counters.bytes_written.set(usage.bytes_written);
+        counters.failed_syncs.set(usage.failed_syncs);
+    }
+
+    fn trim(&mut self, now: MonoNanos) {
+        if now.since(self.last_trim) >= TRIM_NANOS {
+            self.last_trim = now;
+            self.trim_now();
+        }
+    }
+
+    /// Gives back what every sink has.
+    fn trim_now(&mut self) {
+        let Some(stored) = self.parts.marks.iter().map(|mark| mark.position()).min() else { return };
+        self.trim_to(stored);
+    }
+
+    fn trim_to(&mut self, stored: Position) {
+        if let Err(error) = self.parts.journal.trim(stored) {
+            let error = error_text(&error);
+            tracing::warn!(error, "room of the journal could not be given back; tried again");
+        }
+        self.parts.counters.bytes.set(self.parts.journal.usage().bytes_used);
+    }
+
+    /// At the byte limit: gives up the oldest events when only sinks that are not required lack them.
+    fn make_room(&mut self) -> bool {
+        self.trim_now();
+        let Some(end) = self.parts.journal.oldest_segment_end() else { return false };
+        let behind = || self.parts.marks.iter().filter(|mark| mark.position() < end);
+        if behind().any(|mark| mark.is_required()) {
+            return false;
+        }
+        for mark in behind() {
+            let position = mark.position();
+            tracing::error!(sink = mark.name(), at = %position, "the journal is at journal.bytes_max; events up to {end} are given up for this sink, which is not required");
+        }
+        self.trim_to(end);
+        true
+    }
+}
+
+/// A wait for room.
+#[derive(Default)]
+struct Full {
+    since: Option<MonoNanos>,
+    told: Option<MonoNanos>,
+}
+
+impl Full {
+    fn pause(&mut self, reason: &str, counters: &JournalCounters, clock: &dyn Clock) {
+        let before = clock.mono();
+        let since = *self.since.get_or_insert(before);
+        counters.blocked_since.set(since.0.max(1));
+        if self.told.is_none_or(|told| before.since(told) >= FULL_TELL_NANOS) {
+            let waited_ms = before.since(since) / 1_000_000;
+            tracing::error!(
+                reason,
+                waited_ms,
+                "the journal waits for room; nothing is lost, sources wait as configured"
+            );
+            self.told = Some(before);
+        }
+        std::thread::sleep(FULL_PAUSE);
+        counters.blocked_ns.add(clock.mono().since(before));
+    }
+
+    fn end(&self, counters: &JournalCounters) {
+        if self.since.is_some() {
+            counters.blocked_since.set(0);
+            tracing::warn!("the journal has room again");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Work on finished days: their indexes, and dropping those that are too old.
+
+use crate::config::PostgresConfig;
+use crate::connect::{Database, runtime};
+use crate::error::Fault;
+use crate::partitions::{DAY_NANOS, Leaf, leaves};
+use crate::schema::Table;
+use deadpool_postgres::ClientWrapper;
+use feedd_core::{Clock, SinkError, SystemClock, error_text};
+use feedd_model::{MonoNanos, UnixNanos};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A day is over this long after its end: late rows have arrived.
+const GRACE_NANOS: i64 = 3_600_000_000_000;
+
+/// How often the sink looks for finished days.
+const EVERY_NANOS: u64 = 600_000_000_000;
+
+/// How soon the background work notices that the sink is dropped.
+const STOP_LOOK: Duration = Duration::from_millis(20);
+
+/// The lock of index builds ("index" in ASCII): an unfinished index of another session must not be taken for a failed one.
+const LOCK: i64 = 0x69_6e_64_65_78;
+
+/// One index that was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The partition.
+    pub partition: String,
+    /// The index.
+    pub index: String,
+}
+
+/// One partition that was dropped, or would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The partition.
+    pub partition: String,
+    /// The server's estimate of its rows.
+    pub rows: i64,
+    /// With its indexes.
+    pub bytes: i64,
+}
+
+/// Builds the index of every finished day that has none, one after the other, without holding up writers.
+///
+/// # Errors
+/// [`SinkError`] when the server cannot be asked or the role may not.
+pub fn maintain(config: &PostgresConfig) -> Result<Vec<Built>, SinkError> {
+    let database = Database::new(config.clone())?;
+    let now = SystemClock::new().wall();
+    database.administer(async |client| {
+        crate::migrate::verify(&client, &database).await?;
+        build(&client, config, now).await.map_err(|fault| fault.not_stored(database.what("building indexes")))
+    })
+}
+
+/// Drops the partitions of days that ended `keep_days` or more before today, UTC; tells only, when `dry_run`. Partitions
+/// that are not one day's, and rows without receive time, are never touched.
+///
+/// # Errors
+/// [`SinkError`] when the server cannot be asked or the role may not.
+pub fn retain(config: &PostgresConfig, keep_days: u32, dry_run: bool) -> Result<Vec<Dropped>, SinkError> {
+    let database = Database::new(config.clone())?;
+    let today = SystemClock::new().wall().unix_day();
+    database.administer(async |client| {
+        crate::migrate::verify(&client, &database).await?;
+        let dropped = drop_older(&client, config, today - i64::from(keep_days), dry_run).await;
+        dropped.map_err(|fault| fault.not_stored(database.what("dropping old partitions")))
+    })
+}
+
+/// Drops days that ended at or before the beginning of day `keep_from`.
+async fn drop_older(
+    client: &ClientWrapper,
+    config: &PostgresConfig,
+    keep_from: i64,
+    dry_run: bool,
+) -> Result<Vec<Dropped>, Fault> {
+    // A reader's query holds the parent: better an error now than writers that queue behind this.
+    client.batch_execute("SET lock_timeout = '10s'").await?;
+    let mut dropped = Vec::new();
+    for leaf in leaves(client, config).await? {
+        if leaf.day.is_none_or(|day| day + 1 > keep_from) {
+            continue;
+        }
+        if !dry_run {
+            client.batch_execute(&format!("DROP TABLE {}", config.relation(&leaf.name))).await?;
+            tracing::info!(partition = leaf.name, rows = leaf.rows, bytes = leaf.bytes, "old partition dropped");
+        }
+        dropped.push(Dropped { partition: leaf.name, rows: leaf.rows, bytes: leaf.bytes });
+    }
+    Ok(dropped)
+}
+
+/// Whether a leaf's day is over.
+pub(crate) fn is_finished(leaf: &Leaf, now: UnixNanos) -> bool {
+    leaf.day.is_some_and(|day| (day + 1).saturating_mul(DAY_NANOS).saturating_add(GRACE_NANOS) <= now.0)
+}
+
+pub(crate) fn index_name(leaf: &str) -> String {
+    format!("{leaf}_by_instrument")
+}
+
+/// What the catalog says of a leaf's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IndexState {
+    Missing,
+    /// Left by a build that failed or is under way.
+    Unfinished,
+    Built,
+}
+
+pub(crate) async fn index_state(
+    client: &ClientWrapper,
+    config: &PostgresConfig,
+    leaf: &str,
+) -> Result<IndexState, Fault> {
+    let query = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)";
+    let row = client.query_opt(query, &[&config.relation(&index_name(leaf))]).await?;
+    Ok(match row.map(|row| row.get::<_, bool>(0)) {
+        None => IndexState::Missing,
+        Some(false) => IndexState::Unfinished,
+        Some(true) => IndexState::Built,
+    })
+}
+
+pub(crate) async fn build(
+    client: &ClientWrapper,
+    config: &PostgresConfig,
+    now: UnixNanos,
+) -> Result<Vec<Built>, Fault> {
+    let mut built = Vec::new();
+    let locked = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?;
+    if !locked.get::<_, bool>(0) {
+        return Ok(built); // another session builds
+    }
+    for leaf in leaves(client, config).await? {
+        if !is_finished(&leaf, now) {
+            continue;
+        }
+        let (relation, index) = (config.relation(&leaf.name), config.relation(&index_name(&leaf.name)));
+        match index_state(client, config, &leaf.name).await? {
+            IndexState::Built => continue,
+            IndexState::Unfinished => client.batch_execute(&format!("DROP INDEX CONCURRENTLY {index}")).await?,
+            IndexState::Missing => {}
+        }
+        let columns = Table::index_columns(config.layout);
+        let name = index_name(&leaf.name);
+        client.batch_execute(&format!("CREATE INDEX CONCURRENTLY \"{name}\" ON {relation} ({columns})")).await?;
+        tracing::info!(partition = leaf.name, "index of a finished day built");
+        built.push(Built { partition: leaf.name, index: name });
+    }
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    Ok(built)
+}
+
+/// The sink's own maintenance: a thread for each look, at most one at a time.
+pub(crate) struct Background {
+    database: Database,
+    due: MonoNanos,
+    stop: Arc<AtomicBool>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database, due: MonoNanos(0), stop: Arc::default(), running: None }
+    }
+
+    /// Looks for finished days when it is time to.
+    pub(crate) fn tick(&mut self, now: MonoNanos, wall: UnixNanos) {
+        let is_busy = self.running.as_ref().is_some_and(|thread| !thread.is_finished());
+        if !self.database.config.build_indexes || now < self.due || is_busy {
+            return;
+        }
+        self.due = MonoNanos(now.0.saturating_add(EVERY_NANOS));
+        let (database, stop) = (self.database.clone(), self.stop.clone());
+        let thread = std::thread::Builder::new().name("postgres-index".to_owned());
+        match thread.spawn(move || run(&database, wall, &stop)) {
+            Ok(thread) => self.running = Some(thread),
+            Err(error) => tracing::warn!(%error, "no thread for building indexes; it is tried again"),
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.running.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("building indexes panicked");
+        }
+    }
+}
+
+/// One look. An index that is under way when the sink goes is finished by the server, or dropped by the next look.
+fn run(database: &Database, now: UnixNanos, stop: &AtomicBool) {
+    let work = async {
+        let client = database.admin().await?;
+        build(&client, &database.config, now).await
+    };
+    let stopped = async {
+        while !stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(STOP_LOOK).await;
+        }
+    };
+    let result = runtime().map(|runtime| {
+        runtime.block_on(async {
+            futures_util::pin_mut!(work, stopped);
+            match futures_util::future::select(work, stopped).await {
+                futures_util::future::Either::Left((built, _)) => built.map(|_| ()),
+                futures_util::future::Either::Right(_) => Ok(()),
+            }
+        })
+    });
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => tracing::warn!(error = %fault, "building indexes of finished days failed; it is tried again"),
+        Err(error) => tracing::warn!(error = error_text(&error), "building indexes failed; it is tried again"),
+    }
+}
