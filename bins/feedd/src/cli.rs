@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use feedd_config::Overrides;
+use feedd_model::{Epoch, Position, Seq};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,10 +22,56 @@ pub(crate) enum Command {
     Check(ConfigArgs),
     /// Print the normalised events of capture files as JSON lines, or a summary with exact sums and digests.
     Decode(DecodeArgs),
+    /// Look into the journal; works beside a running recorder and changes nothing.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Look after the tables of the PostgreSQL sink.
+    #[command(subcommand)]
+    Db(DbCommand),
+    /// Events a sink refused: list them, and store them after all.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// Count what every sink holds and compare it with its position, its quarantine and the journal. Exit code 0 for PASS,
+    /// 1 for FAIL, 2 when something could not be looked at.
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Read everything and check every checksum. Exit code 0, or 1 when something is damaged.
+    Verify(ConfigArgs),
+    /// Sizes, and the oldest and newest event.
+    Stat(StatArgs),
+    /// Print every frame, or every event as a JSON line. Exit code 1 when a frame is damaged.
+    Dump(DumpArgs),
+    /// Show what the next start would do about damaged places. Exit code 1 when there are any.
+    Repair(RepairArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Bring the schema up to date.
+    Migrate(ConfigArgs),
+    /// Version, layout, sizes and stored positions; changes nothing.
+    Status(StatusArgs),
+    /// Drop the partitions of days that are too old.
+    Retain(RetainArgs),
+    /// Do now what the sink does by itself in the background: index finished days.
+    Maintain(ConfigArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// Events that wait.
+    #[command(mut_arg("sinks", by_name))]
+    List(ListArgs),
+    /// Offer events to their sinks once more. Exit code 1 when some remain.
+    #[command(mut_arg("sinks", by_name))]
+    Retry(RetryArgs),
 }
 
 /// Where the configuration comes from; later ones win: profile, file, environment (FEEDD_SECTION__KEY), flags.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ConfigArgs {
     /// Configuration file (TOML); config/feedd.example.toml explains every key. Also FEEDD_CONFIG.
     #[arg(long, value_name = "FILE")]
@@ -71,6 +118,90 @@ pub(crate) struct DecodeArgs {
     pub(crate) summary: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct StatArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// One JSON object, with a version.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DumpArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Stop after this many lines.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// One JSON line an event instead of one line a frame.
+    #[arg(long)]
+    pub(crate) events: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RepairArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The only way: a start of the recorder repairs by itself.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// One JSON object, with a version.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RetainArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Whole days before today (UTC) that stay.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep_days: u32,
+    /// Only say what would be dropped.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// One JSON line an event, with a version.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also those that were stored since.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RetryArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Only this event. May be given again.
+    #[arg(long = "seq", value_name = "EPOCH:SEQ", value_parser = place)]
+    pub(crate) seqs: Vec<Position>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// One JSON object, with a version.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only this start. May be given again.
+    #[arg(long = "epoch", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) epochs: Vec<u32>,
+}
+
 impl ConfigArgs {
     /// As the loader takes them.
     pub(crate) fn overrides(&self) -> Overrides {
@@ -83,10 +214,26 @@ impl ConfigArgs {
         }
     }
 
+    /// Takes the values of `--sink` as names of sinks to work on, in the place of the kinds that `run` gives them to.
+    pub(crate) fn sink_names(&self) -> (Self, Vec<String>) {
+        (Self { sinks: Vec::new(), ..self.clone() }, self.sinks.clone())
+    }
+
     /// The file, by flag or environment.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         self.config.clone().or_else(|| std::env::var_os("FEEDD_CONFIG").map(PathBuf::from))
     }
+}
+
+/// `--sink` where it chooses among the sinks that there are.
+fn by_name(sinks: clap::Arg) -> clap::Arg {
+    sinks.value_name("NAME").help("Only this sink, by its name. May be given again")
+}
+
+fn place(text: &str) -> Result<Position, String> {
+    let parts = text.split_once(':').and_then(|(epoch, seq)| Some((epoch.parse().ok()?, seq.parse().ok()?)));
+    let (epoch, seq) = parts.ok_or_else(|| "write an epoch and a sequence number, such as 3:1042".to_owned())?;
+    Ok(Position { epoch: Epoch(epoch), seq: Seq(seq) })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -13,6 +13,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod identity;
 pub mod registry;
 mod storage;
 mod threads;

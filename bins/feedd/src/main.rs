@@ -1,10 +1,15 @@
 //! feedd: records market data without losing any silently.
 
 mod cli;
+mod commands;
+mod db_cmd;
 mod decode;
+mod journal_cmd;
 mod logging;
 mod operator;
+mod quarantine_cmd;
 mod run;
+mod verify;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -22,5 +27,9 @@ fn main() -> ExitCode {
         cli::Command::Run(args) => run::run(&args),
         cli::Command::Check(args) => run::check(&args),
         cli::Command::Decode(args) => decode::decode(&args),
+        cli::Command::Journal(command) => journal_cmd::journal(&command),
+        cli::Command::Db(command) => db_cmd::db(&command),
+        cli::Command::Quarantine(command) => quarantine_cmd::quarantine(&command),
+        cli::Command::Verify(args) => verify::verify(&args),
     }
 }

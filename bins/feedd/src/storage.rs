@@ -11,8 +11,8 @@ use feedd_core::data_dir::DataDir;
 use feedd_core::link::{LinkReceiver, LinkSender, LinkWatch, link};
 use feedd_core::{Block, Sink, error_text};
 use feedd_delivery::{
-    BatchLimits, Feed, JournalEnd, JournalFeed, JournalLane, JournalLaneParts, LaneEnd, LaneParts, LinkFeed, Quarantine,
-    Retry, SinkMark, StorageLane, feed_blocks, pool_blocks,
+    BatchLimits, Feed, JournalEnd, JournalFeed, JournalLane, JournalLaneParts, LaneEnd, LaneParts, LinkFeed,
+    Quarantine, Retry, SinkMark, StorageLane, feed_blocks, pool_blocks,
 };
 use feedd_journal::{EpochSpan, Journal, JournalConfig, Recovered, Start, Sync};
 use feedd_model::{Gap, GapReason};

@@ -92,7 +92,8 @@ impl Run {
             tracing::warn!("sink {stuck} did not come back; what it lacks is in the journal for the next start");
             return RunEnd { troubles: Vec::new() };
         }
-        let what = format!("storage ({stuck}) did not come back after the stop deadline; up to {lost} events are missing");
+        let what =
+            format!("storage ({stuck}) did not come back after the stop deadline; up to {lost} events are missing");
         RunEnd { troubles: vec![what] }
     }
 
@@ -115,7 +116,9 @@ impl Run {
                 Ok(LaneEnd::Drained) => {}
                 // Told below, by what it costs.
                 Ok(LaneEnd::Deadline) => {}
-                Ok(LaneEnd::Fatal(error)) => troubles.push(format!("storage stopped: sink {name}: {}", error_text(&error))),
+                Ok(LaneEnd::Fatal(error)) => {
+                    troubles.push(format!("storage stopped: sink {name}: {}", error_text(&error)))
+                }
                 Err(_) => troubles.push(format!("the thread of sink {name} panicked")),
             }
         }
@@ -135,9 +138,7 @@ impl Run {
         let (lost, unaccounted) = (lost(&self.watched), self.watched.account().unaccounted());
         if lost > 0 {
             let place = if journalled { "safe" } else { "stored" };
-            troubles.push(format!(
-                "the stop deadline passed before everything was {place}: {lost} events are missing"
-            ));
+            troubles.push(format!("the stop deadline passed before everything was {place}: {lost} events are missing"));
         }
         if unaccounted > 0 {
             troubles.push(format!("{unaccounted} events or frames are unaccounted for"));

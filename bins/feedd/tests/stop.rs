@@ -87,10 +87,10 @@ fn a_bound_on_time_ends_a_run() {
     assert!(assert_all_stored("--for 300ms", dir.path(), &ended) > 100);
 }
 
-/// A recorder whose disk is full and which has said so.
+/// A recorder without a journal, whose disk is full and which has said so.
 fn stuck(disk: &SmallDisk, more: &[&str]) -> Feedd {
     disk.fill(1900);
-    let retry = ["--set", "retry.delay=50ms"];
+    let retry = ["--set", "retry.delay=50ms", "--set", "journal.mode=off"];
     let args = [&SIM_MAX[..], &SMALL_FILES, &retry, more].concat();
     let mut feedd = Feedd::start(&run_args(&disk.path().join("data"), &args));
     feedd.wait_until_said("it is tried again, nothing is given up");
@@ -127,35 +127,76 @@ fn the_stop_deadline_ends_a_stuck_run_and_its_account_says_what_is_pending() {
 }
 
 #[test]
-fn a_kill_leaves_whole_files_and_the_next_start_goes_on() {
+fn with_a_journal_a_stuck_sink_does_not_hold_up_the_end_and_the_next_start_stores_the_rest() {
+    let Some(disk) = SmallDisk::mount(2048) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let files = disk.path().join("files");
+    let folder = format!("parquet.dir={}", files.display());
+    disk.fill(1900);
+    let retry = ["--set", "retry.delay=20ms", "--set", "retry.max_delay=100ms", "--set", "stop.deadline=1h"];
+    let args = [&SMALL_FILES[..], &retry, &["--set", &folder]].concat();
+    let mut feedd = Feedd::start(&run_args(dir.path(), &[&args[..], &SIM_MAX].concat()));
+    feedd.wait_until_said("breaker=\"open\"");
+    feedd.signal("TERM");
+    let ended = feedd.wait();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    let first = ended.account();
+    assert!(first.verdict.ends_with("pending in the journal for the next start"), "{first:?}");
+    assert!(first.get("sink.pending") > 0 && first.get("journal.not yet") == 0, "{first:?}");
+
+    disk.free();
+    drop(disk);
+    // The disk is gone with its files: what was visible on it is not looked for again, the rest is stored elsewhere.
+    let ended = run(dir.path(), &[&SMALL_FILES[..], &["--events", "1000"]].concat());
+    let account = ended.assert_complete("after a full disk");
+    let rows = stored::read(dir.path());
+    let (found, stored) = (account.get("earlier starts parquet.found"), account.get("earlier starts parquet.stored"));
+    assert_eq!((found, stored), (first.get("events.accepted"), found), "{account:?}");
+    stored::assert_dense("the start whose disk was full", &rows, 1, first.get("events.accepted"));
+    stored::assert_dense("the start after it", &rows, 2, account.get("events.accepted"));
+}
+
+#[test]
+fn a_kill_loses_nothing_durable_and_the_next_start_stores_it_and_marks_the_gap() {
     let mut rng = fastrand::Rng::with_seed(SEED);
     let mut orphans = 0;
     for number in 0..5 {
+        let case = format!("run {number}");
         let dir = tempfile::tempdir().unwrap();
-        let mut feedd = Feedd::start(&run_args(dir.path(), &[&SIM_MAX[..], &SMALL_FILES].concat()));
-        feedd.wait_until("a finished file beside an unfinished one", |_| {
-            !stored::files(dir.path()).is_empty() && !stored::unfinished(dir.path()).is_empty()
+        let health = ["--set", "health.interval=100ms"];
+        let mut feedd = Feedd::start(&run_args(dir.path(), &[&SIM_MAX[..], &SMALL_FILES, &health].concat()));
+        feedd.wait_until("a finished file beside an unfinished one", |feedd| {
+            let told = feedd.said().contains("| Durable: ");
+            told && !stored::files(dir.path()).is_empty() && !stored::unfinished(dir.path()).is_empty()
         });
         std::thread::sleep(Duration::from_millis(rng.u64(0..300)));
+        let durable = last_durable(&feedd.said());
         feedd.signal("KILL");
         let ended = feedd.wait();
-        assert_eq!(ended.code(), None, "run {number}: killed: {}", ended.stderr);
+        assert_eq!(ended.code(), None, "{case}: killed: {}", ended.stderr);
         let left = stored::unfinished(dir.path()).iter().filter(|path| is_parquet(path)).count();
         orphans += left;
-        let before = stored::seqs(&stored::read(dir.path()));
-        let first = &before[&1];
-        assert!(first.windows(2).all(|pair| pair[0] < pair[1]), "run {number}: each row once");
 
         let ended = run(dir.path(), &[&SIM_MAX[..], &["--events", "5000"]].concat());
         let accepted = ended.assert_complete("after a kill").get("events.accepted");
         let told = ended.stderr.contains("removed unfinished Parquet files");
-        assert_eq!(told, left > 0, "run {number}: {left} unfinished files: {}", ended.stderr);
-        assert_eq!(stored::unfinished(dir.path()), Vec::<std::path::PathBuf>::new(), "run {number}");
+        assert_eq!(told, left > 0, "{case}: {left} unfinished files: {}", ended.stderr);
+        assert_eq!(stored::unfinished(dir.path()), Vec::<std::path::PathBuf>::new(), "{case}");
         let rows = stored::read(dir.path());
+        let kept = *stored::seqs(&rows)[&1].last().unwrap();
+        assert!(kept >= durable && durable > 0, "{case}: {kept} stored, {durable} were durable");
+        stored::assert_dense(&case, &rows, 1, kept);
         stored::assert_dense("the next epoch", &rows, 2, accepted);
-        assert_eq!(&stored::seqs(&rows)[&1], first, "run {number}: what was stored stays");
+        let gaps: Vec<(u32, u64)> = stored::of(&rows, "gaps").flat_map(stored::Rows::places).collect();
+        assert_eq!(gaps, [(2, 1)], "{case}: the span until the next start is its first event");
     }
     assert!(orphans > 0, "a kill leaves unfinished files behind");
+}
+
+/// The last durable sequence that the recorder told of.
+fn last_durable(said: &str) -> u64 {
+    let last = said.rsplit("| Durable: ").next().unwrap();
+    last.split(' ').next().unwrap().parse().unwrap()
 }
 
 fn is_parquet(path: &Path) -> bool {

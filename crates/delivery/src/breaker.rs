@@ -3,9 +3,8 @@
 //! A state machine without clock, thread or sleep; the time comes in as an argument. One attempt is in flight at a time:
 //! [`Breaker::permit`] grants it, [`Breaker::succeeded`] or [`Breaker::failed`] ends it.
 
+use crate::retry::Retry;
 use feedd_model::{MonoNanos, duration_nanos};
-
-pub(crate) use crate::retry::Retry;
 
 /// Whether a sink is called at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,7 +275,7 @@ mod tests {
     fn an_outage_lasts_from_its_opening_to_the_success_and_outages_add_up() {
         let (mut breaker, mut now) = (Breaker::new(Retry::default(), 1), MonoNanos(0));
         let mut total = 0;
-        for (failures, transitions) in [(7, 8), (1, 11)] {
+        for (failures, transitions) in [(7, 9), (1, 12)] {
             for _ in 0..failures {
                 fail_next(&mut breaker, &mut now);
             }

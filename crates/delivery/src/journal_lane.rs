@@ -209,10 +209,16 @@ impl JournalLane {
         }
     }
 
-    /// Gives back what every sink has.
+    /// Gives back what every sink has. When room becomes short, sinks that hold it are asked to store what they have taken.
     fn trim_now(&mut self) {
         let Some(stored) = self.parts.marks.iter().map(|mark| mark.position()).min() else { return };
         self.trim_to(stored);
+        let usage = self.parts.journal.usage();
+        if usage.bytes_used >= usage.bytes_max / 2
+            && let Some(end) = self.parts.journal.oldest_segment_end()
+        {
+            self.parts.marks.iter().filter(|mark| mark.position() < end).for_each(|mark| mark.ask_to_store());
+        }
     }
 
     fn trim_to(&mut self, stored: Position) {

@@ -1,12 +1,13 @@
 //! A sink's lane: takes what is due from its feed, forms batches, offers each to the sink until it is taken.
 
-use crate::breaker::{Breaker, Retry};
+use crate::breaker::Breaker;
 use crate::feed::{Fed, Feed};
 use crate::gather::Gather;
 use crate::mark::SinkMark;
 use crate::offer::{Broken, Offering};
 use crate::progress::Progress;
 use crate::quarantine::Quarantine;
+use crate::retry::Retry;
 use crate::skipped::Skipped;
 use crossbeam_utils::CachePadded;
 use feedd_core::counters::{SinkState, StorageCounters};
@@ -168,8 +169,10 @@ impl StorageLane {
             // Put back when it could not be done: after a rewind it is read again.
             self.deal_with(next)?;
         } else if ended {
-            self.offering.settle(|sink, now| sink.flush(now))?;
+            self.flush()?;
             return Ok(true);
+        } else if self.is_asked() {
+            self.flush()?;
         } else {
             self.feed.finish();
             self.feed.sleep(self.sleep_nanos(now));
@@ -212,7 +215,19 @@ impl StorageLane {
     fn is_due(&self, now: MonoNanos) -> bool {
         let Some(oldest) = self.gather.oldest() else { return false };
         let is_old = now.since(oldest) >= duration_nanos(self.limits.age_max);
-        is_old || self.next.is_some() || self.gather.len() >= self.limit || self.feed.is_ended()
+        is_old || self.next.is_some() || self.gather.len() >= self.limit || self.feed.is_ended() || self.is_asked()
+    }
+
+    /// Whether the journal needs the room of what the sink has taken. While there is more to take, that comes first: a sink
+    /// that is behind stores as it goes.
+    fn is_asked(&self) -> bool {
+        self.offering.mark.is_asked() && !self.feed.has_more() && self.offering.at.is_some()
+    }
+
+    fn flush(&mut self) -> Result<(), Broken> {
+        self.offering.settle(|sink, now| sink.flush(now))?;
+        self.offering.mark.answer();
+        Ok(())
     }
 
     /// Until the batch is due by age, or the next tick, or the bound.
@@ -296,8 +311,8 @@ impl StorageLane {
 mod tests {
     use super::*;
     use crate::feed::LinkFeed;
-    use feedd_core::{Block, Instruments, ManualClock};
     use feedd_core::link::link;
+    use feedd_core::{Block, Instruments, ManualClock};
     use feedd_model::{
         Epoch, Event, EventBody, EventHead, Flags, InstrumentId, SourceId, Status, StatusCode, StreamId, UnixNanos,
     };

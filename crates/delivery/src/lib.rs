@@ -35,5 +35,5 @@ pub use journal_lane::{JournalEnd, JournalLane, JournalLaneParts};
 pub use lane::{BatchLimits, LaneEnd, LaneParts, StorageLane};
 pub use mark::SinkMark;
 pub use quarantine::{Quarantine, QuarantineError, list as list_quarantine};
-pub use refused::{Entry, EntryState, Identity, Refused};
+pub use refused::{Entry, EntryState, Identity, Refused, event_fields};
 pub use retry::Retry;

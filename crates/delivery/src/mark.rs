@@ -1,6 +1,7 @@
 //! How far a sink is, as the journal's thread sees it: what may be trimmed.
 
 use feedd_model::Position;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A sink's stored position. Written by its lane once a batch, read by the journal's thread a few times a second.
@@ -9,13 +10,15 @@ pub struct SinkMark {
     name: Arc<str>,
     required: bool,
     position: Mutex<Position>,
+    /// The journal is short of room that this sink holds by what it has taken and not stored.
+    asked: AtomicBool,
 }
 
 impl SinkMark {
     /// Nothing is known to be stored.
     #[must_use]
     pub fn new(name: Arc<str>, required: bool) -> Self {
-        Self { name, required, position: Mutex::default() }
+        Self { name, required, position: Mutex::default(), asked: AtomicBool::new(false) }
     }
 
     /// Name of the sink.
@@ -40,5 +43,21 @@ impl SinkMark {
     pub fn raise(&self, position: Position) {
         let mut at = self.position.lock().unwrap_or_else(PoisonError::into_inner);
         *at = position.max(*at);
+    }
+
+    /// Asks the sink to store what it has taken: a file that waits to be full must not fill the journal.
+    pub fn ask_to_store(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// The request was met.
+    pub fn answer(&self) {
+        self.asked.store(false, Ordering::Relaxed);
     }
 }

@@ -4,7 +4,8 @@ use crate::breaker::{Breaker, BreakerState};
 use crate::feed::MissingRange;
 use crate::mark::SinkMark;
 use crate::progress::Progress;
-use crate::quarantine::{Quarantine, Refused};
+use crate::quarantine::Quarantine;
+use crate::refused::Refused;
 use crate::skipped::Skipped;
 use crossbeam_utils::CachePadded;
 use feedd_core::counters::{SinkState, StorageCounters};
@@ -46,6 +47,8 @@ pub(crate) enum Broken {
 
 /// Longest sleep between two looks at the stop request.
 const SLEEP_NANOS_MAX: u64 = 50_000_000;
+/// Events kept aside at once: some hundred KiB, so that a small `quarantine.bytes_max` can hold them.
+const QUARANTINE_EVENTS: usize = 100;
 /// Between two attempts to keep a refused event aside.
 const QUARANTINE_PAUSE_NANOS: u64 = 1_000_000_000;
 
@@ -158,17 +161,7 @@ impl Offering {
             let what = format!("refused {} events without naming one of them: {reason}", batch.len());
             return Err(Broken::Fatal(SinkError::Fatal { sink: self.sink.name(), what, source: None }));
         }
-        let mut told = false;
-        // Until it is kept, the event must not be skipped: a full disk or file makes this sink wait, nothing else.
-        while let Err(error) = self.quarantine.keep(&refused, self.sink.name(), self.clock.wall()) {
-            if !told {
-                let error = error_text(&error);
-                tracing::error!(sink = self.mark.name(), error, "refused events cannot be kept aside; the sink waits");
-                self.counters.set_state(SinkState::Failing);
-                told = true;
-            }
-            self.pause(QUARANTINE_PAUSE_NANOS)?;
-        }
+        refused.chunks(QUARANTINE_EVENTS).try_for_each(|refused| self.keep(refused))?;
         for refused in &refused {
             self.progress.quarantined(self.skipped.insert(refused.seq, refused.seq));
         }
@@ -179,6 +172,23 @@ impl Offering {
             reason,
             "sink refused events; they are in quarantine"
         );
+        Ok(())
+    }
+
+    /// Keeps refused events aside. Until they are kept they must not be skipped: a full disk or file makes this sink wait,
+    /// nothing else.
+    fn keep(&mut self, refused: &[Refused]) -> Result<(), Broken> {
+        let mut told = false;
+        while let Err(error) = self.quarantine.keep(refused, self.mark.name(), self.clock.wall()) {
+            if !told {
+                let error = error_text(&error);
+                tracing::error!(sink = self.mark.name(), error, "refused events cannot be kept aside; the sink waits");
+                self.counters.set_state(SinkState::Failing);
+                told = true;
+            }
+            self.pause(QUARANTINE_PAUSE_NANOS)?;
+        }
+        self.note_state();
         Ok(())
     }
 
@@ -349,11 +359,13 @@ impl Offering {
 
     /// Publishes the position up to which everything is stored, in quarantine or marked as missed.
     pub(crate) fn note_stored(&mut self) {
-        let Some((_, epoch)) = self.at else { return };
+        let Some((stream, epoch)) = self.at else { return };
         // From our own position, which may be ahead of the sink's by skipped events.
         let position = self.skipped.advance(self.sink.stored_seq().max(self.progress.position()));
         self.progress.reach(position, self.skipped.len(), &self.counters);
-        self.mark.raise(Position { epoch, seq: position });
+        let position = Position { epoch, seq: position };
+        self.mark.raise(position);
+        self.quarantine.forget(stream, position);
     }
 }
 

@@ -5,15 +5,13 @@
 //! anew for each, so that it may also be moved away at any time. Refused events are rare; opening costs less than the sync.
 
 use crate::quarantine_file::{Lines, failed, lock, mend_end, replace, rewind, sync_name};
-use crate::refused::{Entry, EntryState, Identity, Line, write_kept, write_mark};
+use crate::refused::{Entry, EntryState, Identity, Line, Refused, write_kept, write_mark};
 use feedd_core::Instruments;
 use feedd_model::{Epoch, Position, Seq, StreamId, UnixNanos};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-
-pub(crate) use crate::refused::Refused;
 
 /// Why something could not be kept or read.
 #[derive(Debug, thiserror::Error)]

@@ -190,7 +190,7 @@ pub(crate) fn read_line(text: &[u8], number: u64) -> Result<Line, BadLine> {
     let line: KeptLine<Value> = serde_json::from_slice(text).map_err(damaged)?;
     let event = unhex(&line.bytes).and_then(|bytes| Event::from_bytes(&bytes));
     let event = event.ok_or_else(|| BadLine::Damaged("\"bytes\" are no event".to_owned()))?;
-    if serde_json::to_value(Shown::of(&event)).map_err(damaged)? != line.event {
+    if event_fields(&event).map_err(damaged)? != line.event {
         return Err(BadLine::Damaged("\"event\" and \"bytes\" differ".to_owned()));
     }
     Ok(Line::Kept(Box::new(Entry {
@@ -205,6 +205,14 @@ pub(crate) fn read_line(text: &[u8], number: u64) -> Result<Line, BadLine> {
         event,
         state: EntryState::Pending,
     })))
+}
+
+/// Every field of an event by its name, as the lines of a quarantine show it under `event`.
+///
+/// # Errors
+/// When JSON cannot hold it, which no value of these types causes.
+pub fn event_fields(event: &Event) -> serde_json::Result<Value> {
+    serde_json::to_value(Shown::of(event))
 }
 
 fn hex(bytes: &[u8]) -> String {

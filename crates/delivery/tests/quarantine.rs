@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -221,6 +221,7 @@ fn a_torn_last_line_is_cut_at_every_length_and_nothing_else() {
         std::fs::write(folder.path(), &whole[..length]).unwrap();
         let listed = entries(&folder.path()).len();
         let mut quarantine = folder.open();
+        assert!(folder.bytes().ends_with(b"\n"), "length {length}: what follows is not spoilt");
         // The last length holds the whole line without its line feed: that event is kept.
         let expected: &[u64] = if length == whole.len() - 1 { &[1, 2] } else { &[1] };
         assert_eq!((holds(&quarantine, 1), listed), (expected.to_vec(), expected.len()), "length {length}");
@@ -364,6 +365,32 @@ fn two_writers_do_not_mix_their_lines() {
         .map(|value| (value["epoch"].as_u64().unwrap(), value["seq"].as_u64().unwrap()))
         .collect();
     assert_eq!((folder.values().len(), found.len()), (200, 200));
+}
+
+#[test]
+fn a_writer_that_waited_for_the_lock_adds_to_the_file_that_was_put_in_place() {
+    let folder = Folder::new();
+    let mut quarantine = folder.open();
+    quarantine.keep(&many(1, [1]), "postgres", AT).unwrap();
+    let locked = std::fs::File::open(folder.path()).unwrap();
+    locked.lock().unwrap();
+    let inode = locked.metadata().unwrap().ino();
+    let writer = std::thread::spawn(move || quarantine.keep(&many(1, [2]), "postgres", AT));
+    // "1: -> FLOCK ADVISORY WRITE 4711 00:2b:1234 0 EOF": someone waits.
+    let waits = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("->") && line.contains(&format!(":{inode} ")))
+    };
+    while !waits() {
+        assert!(!writer.is_finished(), "it waits for the lock");
+        std::thread::yield_now();
+    }
+    let new = folder.dir.path().join("new.jsonl");
+    std::fs::write(&new, b"").unwrap();
+    std::fs::rename(&new, folder.path()).unwrap();
+    drop(locked);
+    assert_eq!(writer.join().unwrap().unwrap(), 1);
+    assert_eq!(seqs(&folder.values()), [2], "not into the file without a name");
 }
 
 /// A tmpfs of 64 KiB; unmounted when it goes out of scope.

@@ -148,7 +148,13 @@ impl Cursor {
             return Ok(Some(item));
         }
         let ready = self.ready.take();
-        Ok(ready.map(|Ready { epoch, first, source, at }| Item::Events { epoch, first, source, at, events: &self.events }))
+        Ok(ready.map(|Ready { epoch, first, source, at }| Item::Events {
+            epoch,
+            first,
+            source,
+            at,
+            events: &self.events,
+        }))
     }
 
     /// The next events are those after `after`; what lies at or below it is skipped, earlier epochs as a whole. The epoch
@@ -311,7 +317,8 @@ impl Cursor {
             Some(last) => state.marks.iter().find(|mark| mark.id > last),
             None => {
                 let after = self.progress.0.unwrap_or_default();
-                let is_behind = |mark: &&Mark| mark.closed && self.progress.0.is_some() && mark.last_position() <= after;
+                let is_behind =
+                    |mark: &&Mark| mark.closed && self.progress.0.is_some() && mark.last_position() <= after;
                 state.marks.iter().find(|mark| !is_behind(mark))
             }
         }

@@ -55,7 +55,9 @@ pub enum JournalError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The journal holds this start, or a later one: its identities would be given twice.
-    #[error("{path}: holds epoch {found}, but this start is epoch {epoch}; restore the stream's state file, or move the journal away")]
+    #[error(
+        "{path}: holds epoch {found}, but this start is epoch {epoch}; restore the stream's state file, or move the journal away"
+    )]
     EpochUsed {
         /// The segment.
         path: PathBuf,

@@ -85,7 +85,7 @@ impl Folder {
         };
         let small = SEGMENT_BYTES_MIN.max(bytes_min);
         match made {
-            Err(error) if error.is_full() && beyond_budget && small < bytes => self.make(small),
+            Err(error) if error.is_full() && beyond_budget => self.make(small),
             other => other,
         }
     }
@@ -107,11 +107,21 @@ impl Folder {
     }
 
     fn make(&mut self, bytes: u64) -> Result<Fresh, JournalError> {
-        let number = self.next_number;
-        let path = segment_path(&self.dir, number);
-        let file = self.make_file(&path, bytes)?;
-        self.next_number += 1;
-        Ok(Fresh { number, path, file, bytes })
+        loop {
+            let number = self.next_number;
+            let path = segment_path(&self.dir, number);
+            match self.make_file(&path, bytes) {
+                // Somebody's file of that name is not ours to write over.
+                Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    self.next_number += 1;
+                }
+                made => {
+                    let file = made?;
+                    self.next_number += 1;
+                    return Ok(Fresh { number, path, file, bytes });
+                }
+            }
+        }
     }
 
     fn make_file(&mut self, path: &Path, bytes: u64) -> Result<Arc<dyn DiskFile>, JournalError> {
@@ -176,6 +186,14 @@ impl Folder {
             self.bytes_used = self.bytes_used.saturating_sub(bytes);
         }
         Ok(())
+    }
+
+    /// Makes names durable.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub(crate) fn sync_names(&self) -> Result<(), JournalError> {
+        self.disk.sync_dir(&self.dir).map_err(io_error(&self.dir, "syncing the folder"))
     }
 
     /// Removes a segment whose first write failed: nothing in it was ever durable.

@@ -163,14 +163,7 @@ impl Identity {
     }
 
     /// Appends an events frame.
-    pub(crate) fn push_events(
-        self,
-        out: &mut Vec<u8>,
-        first: Seq,
-        source: SourceId,
-        events: &[Event],
-        at: UnixNanos,
-    ) {
+    pub(crate) fn push_events(self, out: &mut Vec<u8>, first: Seq, source: SourceId, events: &[Event], at: UnixNanos) {
         debug_assert!((1..=FRAME_EVENTS_MAX).contains(&events.len()), "a frame holds 1 to 63 events");
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let payload_bytes = count * UNIT;
@@ -263,7 +256,9 @@ fn has_sound_shape(header: &Header) -> bool {
     let seqs = header.first.0 <= SEQ_MAX && header.base.0 <= SEQ_MAX && header.segment < SEQ_MAX;
     seqs && match header.kind {
         Kind::Events => {
-            header.count > 0 && header.first.0 > 0 && header.payload_bytes as usize == header.count as usize * UNIT_BYTES
+            header.count > 0
+                && header.first.0 > 0
+                && header.payload_bytes as usize == header.count as usize * UNIT_BYTES
         }
         Kind::Dictionary => true,
         _ => header.payload_bytes as usize == UNIT_BYTES,
@@ -275,10 +270,19 @@ pub(crate) fn is_intact(frame: &[u8]) -> bool {
     get_u32(frame, 4) == checksum(frame)
 }
 
+/// Whether every event of a payload is of a known kind: otherwise the frame is damaged, or not ours.
+pub(crate) fn are_events(payload: &[u8]) -> bool {
+    payload.as_chunks::<UNIT_BYTES>().0.iter().all(|bytes| Event::from_bytes(bytes).is_some())
+}
+
 /// Reads the events of a payload into `out`. False when one is of no known kind; `out` is to be thrown away then.
 pub(crate) fn read_events(payload: &[u8], out: &mut Vec<Event>) -> bool {
     out.clear();
-    payload.as_chunks::<UNIT_BYTES>().0.iter().all(|bytes| Event::from_bytes(bytes).map(|event| out.push(event)).is_some())
+    payload
+        .as_chunks::<UNIT_BYTES>()
+        .0
+        .iter()
+        .all(|bytes| Event::from_bytes(bytes).map(|event| out.push(event)).is_some())
 }
 
 #[cfg(test)]

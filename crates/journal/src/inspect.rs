@@ -134,7 +134,9 @@ impl Dump {
                     let kind = if sound { FrameKind::of(header.kind) } else { FrameKind::Damaged };
                     return Ok(Some(DumpFrame::of(*number, path, offset, &header, kind)));
                 }
-                Step::Damaged(region) => return Ok(Some(DumpFrame::damaged(*number, path, region, FrameKind::Damaged))),
+                Step::Damaged(region) => {
+                    return Ok(Some(DumpFrame::damaged(*number, path, region, FrameKind::Damaged)));
+                }
                 Step::Rest(region) => {
                     let torn = reader.written_part(region).map_err(io_error(path, "reading"))?;
                     if torn.bytes > 0 {

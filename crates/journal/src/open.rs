@@ -30,7 +30,8 @@ pub(crate) fn open(
     check_epoch(&found, start)?;
     report(dir, &found.recovered);
     quarantine::keep(&*disk, dir, &found.recovered.damage);
-    if let Some(newest) = found.segments.iter().rfind(|segment| !segment.is_blank()).filter(|_| config.sync != Sync::Os) {
+    if let Some(newest) = found.segments.iter().rfind(|segment| !segment.is_blank()).filter(|_| config.sync != Sync::Os)
+    {
         sync_segment(&*disk, &newest.path)?;
     }
     let Survey { segments, marks, spares, recovered, last, next_number } = found;
@@ -71,7 +72,7 @@ fn check_epoch(found: &Survey, start: Start) -> Result<(), JournalError> {
 /// Hands the segments that hold something to the readers; returns the others.
 fn keep_marks(journal: &Journal, segments: &[Scanned], marks: Vec<Mark>) -> Vec<Mark> {
     let (empty, kept): (Vec<_>, Vec<_>) =
-        segments.iter().zip(marks).partition(|(segment, _)| segment.is_empty());
+        segments.iter().zip(marks).partition(|(segment, mark)| segment.is_empty() && !mark.has_events());
     let kept = kept.into_iter().zip(0..).map(|((_, mark), id)| Mark { id, ..mark });
     let mut state = journal.tail.state();
     state.marks = kept.collect();
@@ -94,7 +95,9 @@ fn report(dir: &Path, recovered: &Recovered) {
             Some((first, last)) => {
                 tracing::error!(%file, damage.offset, damage.bytes, %first, %last, "journal: damaged, events are lost");
             }
-            None => tracing::error!(%file, damage.offset, damage.bytes, "journal: damaged, no event is known to be lost"),
+            None => {
+                tracing::error!(%file, damage.offset, damage.bytes, "journal: damaged, no event is known to be lost")
+            }
         }
     }
     for path in &recovered.foreign {

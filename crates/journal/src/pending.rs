@@ -2,9 +2,7 @@
 //!
 //! They are kept until a sync has succeeded, so that they can be written again elsewhere.
 
-use crate::format::{
-    self, Control, FRAME_BYTES_MAX, FRAME_EVENTS_MAX, HEADER_BYTES, Identity, Kind,
-};
+use crate::format::{self, Control, FRAME_BYTES_MAX, FRAME_EVENTS_MAX, HEADER_BYTES, Identity, Kind};
 use feedd_core::Instruments;
 use feedd_model::{Event, InstrumentId, Seq, SourceId, UnixNanos};
 
@@ -131,7 +129,11 @@ pub(crate) fn push_dictionary(
         line.push(b'\n');
         if line.len() > FRAME_BYTES_MAX - HEADER_BYTES {
             // No venue has such a symbol. The id stays in the dictionary's own file.
-            tracing::error!(id = id.0, bytes = line.len(), "journal: a symbol is too long for its segment's dictionary");
+            tracing::error!(
+                id = id.0,
+                bytes = line.len(),
+                "journal: a symbol is too long for its segment's dictionary"
+            );
             continue;
         }
         if lines.len() + line.len() > FRAME_BYTES_MAX - HEADER_BYTES {

@@ -4,7 +4,7 @@ use crate::disk::Disk;
 use crate::error::{JournalError, io_error};
 use crate::format::{self, CONTROL_FRAME_BYTES, Control, FORMAT_VERSION, Header, Kind};
 use crate::segment::{Region, SegmentReader, Step, read_whole, segment_number};
-use feedd_model::{Epoch, Event, Position, Seq, StreamId, UnixNanos};
+use feedd_model::{Epoch, Position, Seq, StreamId, UnixNanos};
 use std::path::{Path, PathBuf};
 
 /// Piece a scan reads at once: sequential reads gain nothing beyond.
@@ -128,7 +128,7 @@ pub(crate) fn scan_segment(
     let bytes = file.bytes().map_err(io_error(path, "reading the length of"))?;
     let mut reader = SegmentReader::new(file, number, bytes, SCAN_PIECE_BYTES);
     reader.tolerant = true;
-    let mut scan = Scan { events: Vec::new(), following, scanned: Scanned::new(path, number, bytes) };
+    let mut scan = Scan { following, scanned: Scanned::new(path, number, bytes) };
     scan.run(&mut reader).map_err(io_error(path, "reading"))?;
     Ok(scan.scanned)
 }
@@ -157,8 +157,6 @@ fn newest_number(file: &dyn crate::disk::DiskFile, bytes: u64) -> Option<u64> {
 
 /// A scan under way.
 struct Scan {
-    /// Room for decoding: a frame whose events are of no known kind is damaged.
-    events: Vec<Event>,
     following: Option<(StreamId, Position)>,
     scanned: Scanned,
 }
@@ -172,7 +170,7 @@ impl Scan {
                     return Ok(());
                 }
                 Step::Frame { header, offset } => {
-                    if header.kind == Kind::Events && !format::read_events(reader.payload(), &mut self.events) {
+                    if header.kind == Kind::Events && !format::are_events(reader.payload()) {
                         self.damaged(Region { offset, bytes: header.frame_bytes() });
                         continue;
                     }
@@ -200,7 +198,9 @@ impl Scan {
     /// Whether the frame stands in the next segment again.
     fn is_given_up(&self, header: &Header) -> bool {
         self.following.is_some_and(|(stream, before)| {
-            header.kind == Kind::Events && (header.stream, header.epoch) == (stream, before.epoch) && header.first > before.seq
+            header.kind == Kind::Events
+                && (header.stream, header.epoch) == (stream, before.epoch)
+                && header.first > before.seq
         })
     }
 
@@ -275,6 +275,6 @@ impl Scanned {
     pub(crate) fn before(&self) -> Option<Position> {
         let (_, epoch) = self.identity?;
         let by_base = self.base.map(|seq| Position { epoch, seq });
-        self.head.or(self.start).map(|control| control.before).max(by_base)
+        self.head.or(self.start).map(|control| control.before).or(by_base)
     }
 }

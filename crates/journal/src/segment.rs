@@ -12,8 +12,8 @@ const SEGMENT_END: &str = "fdj";
 const SPARE_END: &str = "spare";
 /// Digits of a segment's name, so that names sort as numbers.
 const NAME_DIGITS: usize = 20;
-/// Names beyond this are not ours; headers are believed at any number.
-const NAME_MAX: u64 = 1_000_000_000_000_000;
+/// No journal of ours reaches it. A name beyond gives no number to go on from, unless a frame confirms it.
+pub(crate) const NAME_MAX: u64 = 1_000_000_000_000_000;
 
 /// `NNNNNNNNNNNNNNNNNNNN.fdj`.
 pub(crate) fn segment_path(dir: &Path, number: u64) -> PathBuf {
@@ -38,7 +38,7 @@ pub(crate) fn is_spare(path: &Path) -> bool {
 fn number_of(path: &Path, end: &str) -> Option<u64> {
     let (digits, found) = path.file_name()?.to_str()?.split_once('.')?;
     let ours = found == end && digits.len() == NAME_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|&number| ours && number <= NAME_MAX)
+    digits.parse().ok().filter(|_| ours)
 }
 
 /// What stands next in a segment.
@@ -147,7 +147,8 @@ impl SegmentReader {
     pub(crate) fn written_part(&mut self, region: Region) -> io::Result<Region> {
         let end = region.offset + region.bytes;
         let mut at = region.offset;
-        while let Some(unit) = self.load(at, UNIT_BYTES)? {
+        while at < end {
+            let Some(unit) = self.load(at, UNIT_BYTES)? else { break };
             if unit == END_MARK || format::outline(unit).is_some_and(|header| header.segment != self.number) {
                 return Ok(Region { bytes: at - region.offset, ..region });
             }

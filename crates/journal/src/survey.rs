@@ -5,7 +5,7 @@ use crate::error::{JournalError, io_error};
 use crate::progress::{Hole, Progress};
 use crate::recovered::{Damage, EpochSpan, Recovered};
 use crate::scan::{Finish, Scanned, number_segment, read_head, scan_segment};
-use crate::segment::{Region, is_spare, segment_number, segment_path};
+use crate::segment::{NAME_MAX, Region, is_spare, segment_number, segment_path};
 use crate::tail::Mark;
 use feedd_model::{Epoch, Position, Seq, StreamId, UnixNanos};
 use std::path::{Path, PathBuf};
@@ -41,8 +41,6 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, stream: Option<StreamId>) -> R
         numbered.extend(present(number_segment(disk, path))?.map(|number| (number, path.clone())));
     }
     numbered.sort();
-    let numbers = numbered.iter().map(|(number, _)| *number).chain(paths.iter().filter_map(|path| segment_number(path)));
-    let next_number = numbers.max().map_or(1, |number| number + 1);
     let mut segments: Vec<Scanned> = Vec::with_capacity(numbered.len());
     // From the newest: where a segment ends that was given up is told by the next.
     let mut following = None;
@@ -56,14 +54,23 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, stream: Option<StreamId>) -> R
         segments.push(segment);
     }
     segments.reverse();
-    let is_foreign = |segment: &mut Scanned| {
-        stream.is_some_and(|stream| segment.identity.is_some_and(|(found, _)| found != stream))
-    };
+    let confirmed = segments.iter().filter(|segment| segment.identity.is_some()).map(|segment| segment.number);
+    let names = paths.iter().filter_map(|path| segment_number(path)).filter(|&number| number <= NAME_MAX);
+    let next_number = confirmed.chain(names).max().map_or(1, |number| number + 1);
+    let is_foreign =
+        |segment: &mut Scanned| stream.is_some_and(|stream| segment.identity.is_some_and(|(found, _)| found != stream));
     let foreign = segments.extract_if(.., is_foreign).map(|segment| segment.path).collect();
     let spares = others.into_iter().filter(|path| is_spare(path)).collect();
     let walk = Walk::over(dir, &segments);
     let recovered = Recovered { foreign, ..walk.recovered };
-    Ok(Survey { marks: walk.marks, last: walk.progress.0.unwrap_or_default(), segments, spares, recovered, next_number })
+    Ok(Survey {
+        marks: walk.marks,
+        last: walk.progress.0.unwrap_or_default(),
+        segments,
+        spares,
+        recovered,
+        next_number,
+    })
 }
 
 /// A file that vanished between listing and opening was trimmed by a running writer: it is no longer there.
@@ -88,6 +95,11 @@ impl Walk {
     fn over(dir: &Path, segments: &[Scanned]) -> Self {
         let mut walk = Self::default();
         let newest = segments.iter().rposition(|segment| !segment.is_blank());
+        if let Some(first) = segments.first().filter(|first| first.is_blank() && newest.is_some()) {
+            // It held something once: only the newest segment can be empty of frames otherwise.
+            let file = first.path.clone();
+            walk.recovered.damage.push(Damage { segment: first.number, file, offset: 0, bytes: 0, lost: None });
+        }
         for (i, segment) in segments.iter().enumerate() {
             // What a segment of nothing but damage was is told by its neighbours.
             let following = segments[i + 1..].iter().find_map(|next| Some((next.identity?.0, next.before()?.epoch)));
@@ -203,9 +215,9 @@ impl Walk {
         if let Some(mark) = self.marks.last_mut().filter(|mark| mark.epoch == last.epoch) {
             mark.last = mark.last.max(last.seq);
         }
-        let adjacent = previous.filter(|previous| previous.number + 1 >= segment.number);
+        let adjacent = previous.filter(|previous| previous.number.saturating_add(1) >= segment.number);
         let Some(previous) = adjacent else {
-            let number = segment.number - 1;
+            let number = segment.number.saturating_sub(1);
             let file = segment_path(dir, number);
             self.recovered.damage.push(Damage { segment: number, file, offset: 0, bytes: 0, lost });
             return;

@@ -36,6 +36,12 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// Events belong here, present or known to be lost.
+    pub(crate) fn has_events(&self) -> bool {
+        let base = if self.before.epoch == self.epoch { self.before.seq } else { Seq(0) };
+        self.last > base
+    }
+
     /// Position of its last event.
     pub(crate) const fn last_position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.last }
@@ -91,7 +97,6 @@ impl Tail {
 
     /// Waits until the generation differs from `seen`, at most `timeout`, and returns it. Look at the state again
     /// afterwards, whatever it returns.
-    #[must_use]
     pub fn wait(&self, seen: u64, timeout: Duration) -> u64 {
         let waited = self.changed.wait_timeout_while(self.state(), timeout, |state| state.generation == seen);
         waited.unwrap_or_else(PoisonError::into_inner).0.generation

@@ -279,7 +279,8 @@ impl SimInode {
         self.durable.resize(length, 0);
         for (sector, versions) in std::mem::take(&mut self.pending) {
             if random.below(100) < keep_percent {
-                let version = versions[versions.len() - 1 - random.below(versions.len()).min(random.below(versions.len()))];
+                let version =
+                    versions[versions.len() - 1 - random.below(versions.len()).min(random.below(versions.len()))];
                 let at = sector * SECTOR_BYTES;
                 if at < length {
                     let end = (at + SECTOR_BYTES).min(length);

@@ -161,6 +161,8 @@ impl Journal {
                 self.tail.state().marks.push_front(mark);
                 return Err(error);
             }
+            // In order, also across a power cut: a younger file gone before an older one would look like damage.
+            self.folder.sync_names()?;
         }
     }
 

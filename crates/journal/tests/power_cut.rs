@@ -1,5 +1,7 @@
 //! Power cuts on a simulated disk: what was durable is there afterwards, unaltered, once; nothing else is.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::{append, at, config, event, open_sim_with, seed};
@@ -159,7 +161,8 @@ fn nothing_durable_is_lost_in_random_power_cuts() {
     let runs = if common::is_full() { 100_000 } else { 2_000 };
     let mut durable = 0;
     for seed in first..first + runs {
-        let truth = run(seed, &SimDisk::new(seed), &random_lives(seed)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let truth =
+            run(seed, &SimDisk::new(seed), &random_lives(seed)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         durable += truth.durable.values().sum::<u64>();
     }
     println!("{runs} runs, {durable} durable events, 0 lost");

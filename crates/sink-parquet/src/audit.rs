@@ -11,7 +11,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use feedd_core::{EpochAudit, SinkError};
-use feedd_model::{Epoch, GapReason, Seq, StreamId};
+use feedd_model::{Epoch, GapReason, StreamId};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;
@@ -96,13 +96,17 @@ impl Count {
 
     /// The events of all marked ranges together, less the rows that stand in them.
     fn end(mut self) -> EpochAudit {
-        let mut covered = 0;
-        for (&last, &events) in &self.markers {
-            let first = last.saturating_sub(events.saturating_sub(1)).max(covered + 1);
-            // Every marker stands in a range, its own, and is no event.
-            let markers = self.markers.range(first..=last).count() as u64;
-            self.audit.missed += last + 1 - first - (self.seen.count(first, last) - markers);
-            covered = last;
+        // From the last one down: what is above `from` has been counted, as far as a range covers it.
+        let mut from = u64::MAX;
+        for (&marker, &events) in self.markers.iter().rev() {
+            let first = marker.saturating_sub(events.saturating_sub(1)).max(1);
+            let last = marker.min(from - 1);
+            if first <= last {
+                // Every marker stands in a range, its own, and is no event.
+                let markers = self.markers.range(first..=last).count() as u64;
+                self.audit.missed += last + 1 - first - (self.seen.count(first, last) - markers);
+            }
+            from = from.min(first);
         }
         self.audit
     }
@@ -197,11 +201,19 @@ mod tests {
 
     #[test]
     fn ranges_that_overlap_and_rows_inside_them_are_counted_once() {
-        let seen = [1, 2, 5, 8, 10, 11];
-        let mut count = Count { markers: [(8, 5), (10, 7)].into(), ..Count::default() };
-        count.audit.stored_seq = Seq(11);
-        seen.iter().for_each(|&seq| assert!(count.seen.insert(seq)));
-        // 4..=8 and 4..=10 are marked; 5 is a row, 8 and 10 are the markers.
-        assert_eq!(count.end().missed, 6);
+        let none: &[(u64, u64)] = &[];
+        let cases = [
+            ("none", none, 0),
+            ("one, its own place alone", &[(8, 1)], 1),
+            ("4..=8 and 4..=10: 5 is a row", &[(8, 5), (10, 7)], 6),
+            ("7..=8 inside 1..=10: 1, 2 and 5 are rows", &[(8, 2), (10, 10)], 7),
+            ("4..=8 and 9..=11, side by side", &[(8, 5), (11, 3)], 7),
+        ];
+        for (name, markers, missed) in cases {
+            let mut count = Count { markers: markers.iter().copied().collect(), ..Count::default() };
+            let rows = [1, 2, 5].into_iter().chain(count.markers.keys().copied().collect::<Vec<_>>());
+            rows.for_each(|seq| assert!(count.seen.insert(seq)));
+            assert_eq!(count.end().missed, missed, "{name}");
+        }
     }
 }

@@ -238,8 +238,7 @@ mod tests {
             ("127.0.0.1.example", Tls::Disable, false, None),
         ];
         for (host, tls, insecure, expected) in cases {
-            let config =
-                PostgresConfig { tls, tls_insecure: insecure, ..PostgresConfig::new(host, "market", "feedd") };
+            let config = PostgresConfig { tls, tls_insecure: insecure, ..PostgresConfig::new(host, "market", "feedd") };
             assert_eq!(config.encrypts().ok(), expected, "{host} {tls:?} {insecure}");
         }
     }
@@ -247,9 +246,15 @@ mod tests {
     #[test]
     fn a_schema_that_would_need_escaping_is_refused() {
         let long = "a".repeat(64);
-        for (schema, good) in
-            [("public", true), ("_x9", true), ("", false), ("9x", false), ("a\"b", false), ("a b", false), (&long, false)]
-        {
+        for (schema, good) in [
+            ("public", true),
+            ("_x9", true),
+            ("", false),
+            ("9x", false),
+            ("a\"b", false),
+            ("a b", false),
+            (&long, false),
+        ] {
             let config = PostgresConfig { schema: schema.to_owned(), ..PostgresConfig::new("/s", "d", "u") };
             assert_eq!(config.check().is_ok(), good, "{schema:?}");
         }

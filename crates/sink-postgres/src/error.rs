@@ -105,9 +105,8 @@ pub(crate) fn blame(code: &str) -> Blame {
     match code.get(..2).unwrap_or_default() {
         "3D" | "3F" | "28" => Blame::Schema,
         _ if code == "54000" => Blame::Rows, // such as a text too long for an index
-        "08" | "25" | "26" | "2D" | "34" | "40" | "53" | "54" | "55" | "57" | "58" | "72" | "F0" | "HV" | "XX" | "0B" => {
-            Blame::Moment
-        }
+        "08" | "25" | "26" | "2D" | "34" | "40" | "53" | "54" | "55" | "57" | "58" | "72" | "F0" | "HV" | "XX"
+        | "0B" => Blame::Moment,
         _ => Blame::Rows,
     }
 }

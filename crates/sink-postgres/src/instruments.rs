@@ -141,7 +141,8 @@ impl InstrumentMap {
                     continue;
                 }
                 let Some(own) = Values::of(event).own_scales() else { continue };
-                let Some(Some(local)) = (event.instrument().0 as usize).checked_sub(1).and_then(|at| self.locals.get(at))
+                let Some(Some(local)) =
+                    (event.instrument().0 as usize).checked_sub(1).and_then(|at| self.locals.get(at))
                 else {
                     continue;
                 };
@@ -204,8 +205,7 @@ impl InstrumentMap {
             self.stored.entry(key).or_default().push(Row { id: row.get(0), scales });
         }
         for local in self.locals.iter_mut().flatten() {
-            local.rows =
-                self.stored.get(&(local.venue.clone(), local.symbol.clone())).cloned().unwrap_or_default();
+            local.rows = self.stored.get(&(local.venue.clone(), local.symbol.clone())).cloned().unwrap_or_default();
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::config::{Layout, PostgresConfig};
 use crate::error::Fault;
 use crate::schema::Table;
+use crate::writer::Current;
 use deadpool_postgres::ClientWrapper;
 use feedd_core::EpochAudit;
 use feedd_model::{Epoch, EventKind, GapReason, Seq, StreamId};
@@ -27,8 +28,7 @@ pub(crate) async fn row(
         format!("SELECT id, stored_seq FROM {ledger} WHERE sink = $1 AND stream = $2 AND epoch = $3 FOR UPDATE");
     let mut found = client.query_opt(&select, &[&key.0, &key.1, &key.2]).await?;
     if found.is_none() {
-        let insert =
-            format!("INSERT INTO {ledger} (sink, stream, epoch) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+        let insert = format!("INSERT INTO {ledger} (sink, stream, epoch) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
         client.execute(&insert, &[&key.0, &key.1, &key.2]).await?;
         found = Some(client.query_one(&select, &[&key.0, &key.1, &key.2]).await?);
     }
@@ -37,10 +37,15 @@ pub(crate) async fn row(
     Ok(LedgerRow { id: found.get(0), stored: Seq(stored) })
 }
 
-/// Begins a batch: moves the position by compare and set.
-pub(crate) fn move_guard(config: &PostgresConfig, run: i32, known: Seq, last: Seq) -> String {
-    let ledger = config.relation("ledger");
-    format!("BEGIN; UPDATE {ledger} SET stored_seq = {last} WHERE id = {run} AND stored_seq = {known}")
+/// Begins a batch: moves the position by compare and set. Stream and epoch are compared as well: after a restore of the
+/// database the row's id may be another start's.
+pub(crate) fn move_guard(config: &PostgresConfig, known: &Current, last: Seq) -> String {
+    let Current { stream, epoch, run, stored } = known;
+    format!(
+        "BEGIN; UPDATE {} SET stored_seq = {last} \
+         WHERE id = {run} AND stored_seq = {stored} AND stream = {stream} AND epoch = {epoch}",
+        config.relation("ledger")
+    )
 }
 
 /// Begins the storing of one event that was in quarantine: changes nothing when it was stored before.

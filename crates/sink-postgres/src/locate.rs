@@ -13,14 +13,7 @@ impl Writer {
     ///
     /// The rows up to some place pass and those up to the next do not: that one is to blame. A row that clashes with an
     /// earlier one of the batch is found as well, and the earlier one is kept. At most `log2(rows) + 2` transactions.
-    pub(crate) async fn find_row(
-        &mut self,
-        at: At,
-        fault: Fault,
-        start: Start,
-        guard: &str,
-        what: &str,
-    ) -> SinkError {
+    pub(crate) async fn find_row(&mut self, at: At, fault: Fault, start: Start, guard: &str, what: &str) -> SinkError {
         if let Some(seq) = self.row_of(at, &fault) {
             return refused(seq, &fault);
         }
@@ -67,7 +60,9 @@ impl Writer {
         match self.attempt(client, start, guard, End::Try, until).await {
             Ok(Ended::Passed) => Ok(None),
             Ok(Ended::Guarded) => Err(unavailable(what, "the ledger was moved while a refused row was looked for")),
-            Err(failure) if failure.fault.blame == Blame::Rows => Ok(Some((failure.at, failure.fault))),
+            Err(failure) if failure.fault.blame == Blame::Rows && failure.at != At::Begin => {
+                Ok(Some((failure.at, failure.fault)))
+            }
             Err(failure) => Err(failure.fault.not_stored(what)),
         }
     }

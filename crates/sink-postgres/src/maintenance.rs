@@ -23,7 +23,7 @@ const EVERY_NANOS: u64 = 600_000_000_000;
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
 /// The lock of index builds ("index" in ASCII): an unfinished index of another session must not be taken for a failed one.
-const LOCK: i64 = 0x69_6e_64_65_78;
+const LOCK: i64 = 0x0069_6e64_6578;
 
 /// One index that was built.
 #[derive(Clone, Debug, PartialEq, Eq)]

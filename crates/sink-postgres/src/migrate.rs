@@ -62,7 +62,7 @@ impl Found {
 const SERVER_VERSION_MIN: i32 = 130_000;
 
 /// The advisory lock of migrations ("feedd" in ASCII).
-const LOCK: i64 = 0x66_65_65_64_64;
+const LOCK: i64 = 0x0066_6565_6464;
 
 /// Brings the schema up to date and tells what was done; nothing when it was.
 ///
@@ -77,11 +77,8 @@ pub fn migrate(config: &PostgresConfig) -> Result<Vec<Applied>, SinkError> {
 /// As [`migrate`], on a connection.
 pub(crate) async fn bring_up(client: &ClientWrapper, database: &Database) -> Result<Vec<Applied>, SinkError> {
     let failed = |fault: Fault| fault.not_stored(database.what("migrating the schema"));
-    check_server(client, database).await?;
-    // A start where all is done takes no lock and needs no right to create.
-    let found = find(client, &database.config).await.map_err(failed)?;
-    check(&found, client, &database.config).await?;
-    if found.pending(database.config.layout).is_empty() {
+    // Where all is done no lock is taken and no right to create is needed.
+    if look(client, database).await?.is_empty() {
         return Ok(Vec::new());
     }
     client.batch_execute("SET lock_timeout = '60s'").await.map_err(|e| failed(e.into()))?;
@@ -95,18 +92,27 @@ pub(crate) async fn bring_up(client: &ClientWrapper, database: &Database) -> Res
     })
 }
 
-/// Looks whether the schema is what this program works with, and changes nothing.
-pub(crate) async fn verify(client: &ClientWrapper, database: &Database) -> Result<(), SinkError> {
+/// Looks whether the schema is what this program works with, and names the migrations that are missing.
+pub(crate) async fn look(client: &ClientWrapper, database: &Database) -> Result<Vec<&'static str>, SinkError> {
     check_server(client, database).await?;
-    let what = || database.what("reading the schema");
-    let found = find(client, &database.config).await.map_err(|fault| fault.not_stored(what()))?;
+    let found = find(client, &database.config).await;
+    let found = found.map_err(|fault| fault.not_stored(database.what("reading the schema")))?;
     check(&found, client, &database.config).await?;
-    let pending = found.pending(database.config.layout);
-    if pending.is_empty() {
+    Ok(found.pending(database.config.layout))
+}
+
+/// A schema with missing migrations is not worked with; somebody may run them.
+pub(crate) fn demand_nothing(missing: &[&'static str], database: &Database) -> Result<(), SinkError> {
+    if missing.is_empty() {
         return Ok(());
     }
-    let text = format!("migrations are missing: {}; run the migration of the schema", pending.join(", "));
-    Err(Fault::of_connection(text).not_stored(what()))
+    let text = format!("migrations are missing: {}; run the migration of the schema", missing.join(", "));
+    Err(Fault::of_connection(text).not_stored(database.what("reading the schema")))
+}
+
+/// Both.
+pub(crate) async fn verify(client: &ClientWrapper, database: &Database) -> Result<(), SinkError> {
+    demand_nothing(&look(client, database).await?, database)
 }
 
 async fn check_server(client: &ClientWrapper, database: &Database) -> Result<(), SinkError> {
@@ -152,9 +158,9 @@ async fn check(found: &Found, client: &ClientWrapper, config: &PostgresConfig) -
             );
             return Err(fatal(what, None));
         };
-        let own = checksum_of(client, migration.sql).await.map_err(|fault| {
-            fault.not_stored(format!("checking migration {version} of schema {schema}"))
-        })?;
+        let own = checksum_of(client, migration.sql)
+            .await
+            .map_err(|fault| fault.not_stored(format!("checking migration {version} of schema {schema}")))?;
         if own != *checksum {
             let what = format!(
                 "migration {version} ({}) of schema {schema} is not the one of this program; use the program that made \

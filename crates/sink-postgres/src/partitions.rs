@@ -32,7 +32,10 @@ pub(crate) struct Partitions {
 }
 
 /// The lock under which partitions are made ("parts" in ASCII): several recorders share tables.
-const LOCK: i64 = 0x70_61_72_74_73;
+const LOCK: i64 = 0x0070_6172_7473;
+
+/// Longest wait for readers of a table. They queue behind this; who needs the partition tries again.
+const LOCK_TIMEOUT: &str = "2s";
 
 impl Partitions {
     /// Lets go of what was known: after a partition was removed by somebody else, and at each connect.
@@ -110,7 +113,7 @@ impl Partitions {
         // Attaching an empty table asks for weaker locks on the parent than CREATE ... PARTITION OF.
         let made = client
             .batch_execute(&format!(
-                "BEGIN; SELECT pg_advisory_xact_lock({LOCK});
+                "BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_xact_lock({LOCK});
                  CREATE TABLE {child} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE);
                  ALTER TABLE {parent} ATTACH PARTITION {child} FOR VALUES FROM ({from}) TO ({until});
                  COMMIT"

@@ -48,12 +48,7 @@ const NAMES: [Names; TABLES] = [
         compact_columns: "reason, first_missing, last_missing, from_ts, to_ts, events",
         readable_columns: "reason, first_missing, last_missing, from_ts, to_ts, events",
     },
-    Names {
-        compact: "state",
-        readable: "status",
-        compact_columns: "code, detail",
-        readable_columns: "code, detail",
-    },
+    Names { compact: "state", readable: "status", compact_columns: "code, detail", readable_columns: "code, detail" },
 ];
 
 impl Table {

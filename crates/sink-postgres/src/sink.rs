@@ -140,12 +140,16 @@ impl Sink for PostgresSink {
     fn audit(&mut self, stream: StreamId, epoch: Epoch) -> Result<Option<EpochAudit>, SinkError> {
         let database = &self.writer.database;
         let what = || database.what(&format!("counting stream {stream} epoch {epoch}"));
-        self.runtime.block_on(async {
-            // The schema has to be there; the counting has a connection without the limits of a batch.
+        // A connection of its own, without the limits of a batch.
+        let counting = async {
             let client = database.admin().await.map_err(|fault| fault.not_stored(what()))?;
             crate::migrate::verify(&client, database).await?;
-            let counted = timeout(AUDIT_LIMIT, crate::ledger::audit(&client, &database.config, stream, epoch)).await;
-            counted.unwrap_or_else(|_| Err(Fault::of_time(AUDIT_LIMIT))).map(Some).map_err(|fault| fault.not_stored(what()))
+            let counted = crate::ledger::audit(&client, &database.config, stream, epoch).await;
+            counted.map(Some).map_err(|fault| fault.not_stored(what()))
+        };
+        self.runtime.block_on(async {
+            let counted = timeout(AUDIT_LIMIT, counting).await;
+            counted.unwrap_or_else(|_| Err(Fault::of_time(AUDIT_LIMIT).not_stored(what())))
         })
     }
 }

@@ -19,6 +19,12 @@ use tokio::time::timeout;
 /// How often known parts of a batch are looked for before delivery is asked to cut it anew.
 const GUARDED_MAX: u32 = 3;
 
+/// Longest time of a migration, waiting for another program's included.
+const MIGRATE_LIMIT: Duration = Duration::from_secs(600);
+
+/// COPY statements kept prepared on a connection: tables of some days. A connection may live for years.
+const STATEMENTS_MAX: usize = 64;
+
 pub(crate) struct Writer {
     pub(crate) database: Database,
     pool: Pool,
@@ -80,13 +86,14 @@ impl Writer {
 
     async fn greet(&mut self, client: &Object) -> Result<(), SinkError> {
         let limit = self.limit();
-        if self.database.config.migrate {
-            let admin = self.database.admin().await;
-            let admin = admin.map_err(|fault| fault.not_stored(self.database.what("connecting")))?;
-            crate::migrate::bring_up(&admin, &self.database).await?;
+        let late = |limit, what: &str| Fault::of_time(limit).not_stored(self.database.what(what));
+        let looked = timeout(limit, crate::migrate::look(client, &self.database)).await;
+        let missing = looked.unwrap_or_else(|_| Err(late(limit, "reading the schema")))?;
+        if self.database.config.migrate && !missing.is_empty() {
+            let migrated = timeout(MIGRATE_LIMIT, self.migrate()).await;
+            migrated.unwrap_or_else(|_| Err(late(MIGRATE_LIMIT, "migrating the schema")))?;
         } else {
-            let verified = timeout(limit, crate::migrate::verify(client, &self.database)).await;
-            verified.unwrap_or_else(|_| Err(Fault::of_time(limit).not_stored(self.database.what("reading the schema"))))?;
+            crate::migrate::demand_nothing(&missing, &self.database)?;
         }
         self.partitions.forget();
         if self.database.config.layout == Layout::Readable {
@@ -96,6 +103,12 @@ impl Writer {
         loaded
             .unwrap_or_else(|_| Err(Fault::of_time(limit)))
             .map_err(|fault| fault.not_stored(self.database.what("reading the instruments")))
+    }
+
+    async fn migrate(&self) -> Result<(), SinkError> {
+        let admin = self.database.admin().await;
+        let admin = admin.map_err(|fault| fault.not_stored(self.database.what("connecting")))?;
+        crate::migrate::bring_up(&admin, &self.database).await.map(|_| ())
     }
 
     pub(crate) fn limit(&self) -> Duration {
@@ -144,7 +157,7 @@ impl Writer {
             if id.last <= current.stored {
                 return Ok(());
             }
-            let guard = crate::ledger::move_guard(&self.database.config, current.run, current.stored, id.last);
+            let guard = crate::ledger::move_guard(&self.database.config, &current, id.last);
             let events = || batch.events().filter(move |(seq, _)| *seq > current.stored);
             match self.store(&events, current.start(), guard, &what).await? {
                 Ended::Passed => {
@@ -203,7 +216,7 @@ impl Writer {
         guard: String,
         what: &str,
     ) -> Result<Ended, SinkError> {
-        let mut client = self.client().await?;
+        let client = self.client().await?;
         let config = self.database.config.clone();
         if let Planned::NeedsRows = self.plan.build(events(), config.layout, &mut self.map)? {
             let limit = self.limit();
@@ -216,7 +229,7 @@ impl Writer {
                 return Err(fatal(format!("{what}: instrument rows that were made are not found"), None));
             }
         }
-        self.make_partitions(&client, self.plan.places().collect(), what).await?;
+        let mut client = self.with_partitions(client, what).await?;
         for is_last in [false, true] {
             let failure = match self.attempt(client, start, &guard, End::Commit, Seq(u64::MAX)).await {
                 Ok(ended) => return Ok(ended),
@@ -227,14 +240,25 @@ impl Writer {
             if is_last || !was_idle {
                 return Err(self.judge(failure, start, &guard, what).await);
             }
-            client = self.client().await?;
+            let fresh = self.client().await?;
             // Instrument rows and partitions were read anew, so the plan may name others.
             if let Planned::NeedsRows = self.plan.build(events(), config.layout, &mut self.map)? {
                 return Err(unavailable(what, "the connection was lost before the transaction began"));
             }
-            self.make_partitions(&client, self.plan.places().collect(), what).await?;
+            client = self.with_partitions(fresh, what).await?;
         }
         Err(unavailable(what, "no connection lived long enough"))
+    }
+
+    /// Makes the partitions of the planned rows. The connection is given up when that fails: it may stand in the middle.
+    async fn with_partitions(&mut self, client: Object, what: &str) -> Result<Object, SinkError> {
+        match self.make_partitions(&client, self.plan.places().collect(), what).await {
+            Ok(()) => Ok(client),
+            Err(error) => {
+                discard(client).await;
+                Err(error)
+            }
+        }
     }
 
     pub(crate) async fn make_partitions(
@@ -245,9 +269,8 @@ impl Writer {
     ) -> Result<(), SinkError> {
         let (limit, config) = (self.limit(), &self.database.config);
         let made = timeout(limit, self.partitions.ensure(client, config, places.into_iter())).await;
-        made.unwrap_or_else(|_| Err(Fault::of_time(limit))).map_err(|fault| {
-            fault.not_stored(format!("{what}: making the day's partitions"))
-        })
+        made.unwrap_or_else(|_| Err(Fault::of_time(limit)))
+            .map_err(|fault| fault.not_stored(format!("{what}: making the day's partitions")))
     }
 
     /// One transaction over the planned rows up to `until`. The connection goes back to the pool when it can be used again.
@@ -260,6 +283,9 @@ impl Writer {
         until: Seq,
     ) -> Result<Ended, Failure> {
         let config = &self.database.config;
+        if client.statement_cache.size() > STATEMENTS_MAX {
+            client.statement_cache.clear();
+        }
         let copies: Vec<String> = self
             .plan
             .places()
@@ -305,7 +331,8 @@ impl Writer {
         if fault.is_missing_relation {
             self.partitions.forget();
         }
-        if fault.blame == Blame::Rows {
+        // Before the first row only the ledger can have refused.
+        if fault.blame == Blame::Rows && at != At::Begin {
             return self.find_row(at, fault, start, guard, what).await;
         }
         fault.not_stored(what)

@@ -136,19 +136,19 @@ fn a_server_that_answers_nothing_costs_one_batch_time() {
     (config.batch_timeout, config.connect_timeout) = (Duration::from_millis(700), Duration::from_millis(700));
     let mut sink = PostgresSink::open(config, store.instruments.clone()).unwrap();
     sink.recover(STREAM, Epoch(1)).unwrap();
-    let events = trades(20);
+    let events = trades(30);
     offer(&mut sink, &events, 0..10).unwrap();
-    for stall in [Sides::TO_SERVER, Sides::TO_CLIENT] {
+    for (stall, start) in [(Sides::TO_SERVER, 10), (Sides::TO_CLIENT, 20)] {
         proxy.set(Faults { stall, ..Faults::default() });
-        let error = offer(&mut sink, &events, 10..20).unwrap_err();
+        let error = offer(&mut sink, &events, start..start + 10).unwrap_err();
         assert!(matches!(error, SinkError::Unavailable { .. } | SinkError::Unknown { .. }), "{}", error_text(&error));
         assert!(error_text(&error).contains("no answer within 700ms"), "{}", error_text(&error));
         // Also connecting ends in time.
         assert!(matches!(sink.recover(STREAM, Epoch(1)), Err(SinkError::Unavailable { .. })));
         proxy.set(Faults::default());
         proxy.cut_now(How::Rst);
-        deliver(&mut sink, &events, 10..20);
-        store.assert_stored(1..=20, "after the silence");
+        deliver(&mut sink, &events, start..start + 10);
+        store.assert_stored(1..=start as u64 + 10, "after the silence");
     }
 }
 
@@ -273,12 +273,13 @@ fn serialization_and_deadlock_are_tried_again() {
     let events = trades(20);
     offer(&mut sink, &events, 0..10).unwrap();
     store.sql(
-        "CREATE SEQUENCE tries; CREATE FUNCTION clash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        "ALTER SYSTEM SET log_statement='all'; ALTER SYSTEM SET log_line_prefix='%m %p '; SELECT pg_reload_conf(); CREATE SEQUENCE tries; CREATE FUNCTION clash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          CASE nextval('tries') WHEN 1 THEN RAISE SQLSTATE '40001'; WHEN 2 THEN RAISE SQLSTATE '40P01'; \
          WHEN 3 THEN RAISE SQLSTATE '53100'; ELSE RETURN NEW; END CASE; END $$; \
          CREATE TRIGGER clash BEFORE UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION clash()",
     );
     let (refused, failed) = deliver(&mut sink, &events, 10..20);
+    if failed != 3 { println!("{}", server.borrow().log()); }
     assert_eq!((refused.len(), failed), (0, 3));
     store.assert_stored(1..=20, "after three clashes");
 }
@@ -327,7 +328,9 @@ fn late_events_are_stored_once_and_the_audit_counts_everything() {
         assert_eq!(audit(&mut sink), EpochAudit::default());
         offer(&mut sink, &events, 0..100).unwrap();
         offer(&mut sink, &events, 101..300).unwrap();
-        let markers = store.sql("SELECT count(*), coalesce(sum(events), 0) FROM gaps WHERE reason IN ('journal_damaged', 'sink_behind')");
+        let markers = store.sql(
+            "SELECT count(*), coalesce(sum(events), 0) FROM gaps WHERE reason IN ('journal_damaged', 'sink_behind')",
+        );
         let (count, missed) = markers.split_once('|').unwrap();
         let wanted = EpochAudit {
             stored_seq: Seq(300),

@@ -59,7 +59,8 @@ fn run(kind: &Kind) {
         assert_eq!(refused.len(), 1, "{} at {place}: one row is refused", kind.name);
         assert_eq!(refused[0].0.0, place as u64 + 1, "{}: the bad row and no other", kind.name);
         assert!(refused[0].1.contains(kind.state), "{}: {}", kind.name, refused[0].1);
-        let now: u64 = store.sql("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM attempts").parse().unwrap();
+        let now: u64 =
+            store.sql("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM attempts").parse().unwrap();
         let needed = 1 + u64::from(place > 0) + u64::from(place + 1 < BATCH);
         let extra = now - counted - needed;
         assert!(extra <= if kind.is_named { 0 } else { EXTRA_ATTEMPTS_MAX }, "{} at {place}: {extra}", kind.name);
@@ -176,15 +177,13 @@ fn of_two_rows_that_clash_the_later_is_refused() {
 #[test]
 fn several_bad_rows_are_found_one_by_one() {
     let Some(server) = common::server() else { return };
-    let store = Store::new(&server, Layout::Readable);
+    let store = Store::new(&server, Layout::Compact);
     let mut sink = store.recovered();
     store.sql(RAISE);
-    store.sql("CREATE TRIGGER refuse AFTER INSERT ON trades FOR EACH ROW WHEN (NEW.size = 1000000000) \
-               EXECUTE FUNCTION refuse()");
+    store.sql("CREATE TRIGGER refuse AFTER INSERT ON trade FOR EACH ROW EXECUTE FUNCTION refuse()");
     let bad = [1, 2, 50, 51, 99, 100];
-    let events = bad.iter().fold(trades_from(1, 100), |events, &seq: &u64| {
-        poisoned(events, usize::try_from(seq - 1).unwrap())
-    });
+    let events =
+        bad.iter().fold(trades_from(1, 100), |events, &seq: &u64| poisoned(events, usize::try_from(seq - 1).unwrap()));
     let (refused, _) = deliver_epoch(&mut sink, Epoch(1), &events, 0..100);
     let mut found: Vec<u64> = refused.iter().map(|(seq, _)| seq.0).collect();
     found.sort_unstable();
@@ -218,4 +217,19 @@ fn a_missing_table_or_column_or_right_is_no_fault_of_the_rows() {
         deliver_epoch(&mut sink, Epoch(1), &events, 10..20);
         store.assert_stored(1..=20, broken);
     }
+}
+
+#[test]
+fn a_ledger_that_refuses_is_no_fault_of_the_rows() {
+    let Some(server) = common::server() else { return };
+    let store = Store::new(&server, Layout::Compact);
+    let mut sink = store.recovered();
+    let events = trades_from(1, 20);
+    deliver_epoch(&mut sink, Epoch(1), &events, 0..10);
+    store.sql("ALTER TABLE ledger ADD CHECK (stored_seq < 15)");
+    let error = common::offer(&mut sink, &events, 10..20).unwrap_err();
+    assert!(matches!(error, feedd_core::SinkError::Unavailable { .. }), "{error:?}");
+    store.sql("ALTER TABLE ledger DROP CONSTRAINT ledger_stored_seq_check");
+    deliver_epoch(&mut sink, Epoch(1), &events, 10..20);
+    store.assert_stored(1..=20, "after the constraint went");
 }

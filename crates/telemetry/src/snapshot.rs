@@ -36,15 +36,21 @@ pub struct SinkView {
     pub next_attempt_ns: u64,
     /// Age of the oldest event it has not taken, ns, as far as its lane has read.
     pub lag_ns: u64,
+    /// Events it has taken, also of earlier starts, and again after it gave some up.
+    pub written: u64,
     /// Stored, quarantined, missed and pending events of this start and of earlier ones.
     pub totals: SinkTotals,
 }
 
 impl SinkView {
-    /// Events it has stored in this process, also of earlier starts.
+    /// Events its lane has not read yet: they are in the journal, or in the link when there is none. What the sink has
+    /// taken and not stored (an open file) is no backlog.
     #[must_use]
-    pub const fn stored_in_all(&self) -> u64 {
-        self.totals.stored + self.totals.earlier.stored
+    pub fn backlog(&self) -> u64 {
+        let totals = &self.totals;
+        // Nothing of this start was read: the lane is still at an earlier one.
+        let earlier = if totals.in_sink + totals.stored == 0 { totals.earlier.pending } else { 0 };
+        totals.in_lane + earlier
     }
 }
 
@@ -127,6 +133,7 @@ impl Snapshot {
                     failing_ns,
                     next_attempt_ns: if failing_ns == 0 { 0 } else { c.next_attempt.get().saturating_sub(at.0) },
                     lag_ns: since(c.oldest_unwritten.get()),
+                    written: c.events_written.get(),
                     totals: totals.clone(),
                 }
             })

@@ -57,7 +57,6 @@ pub fn health_line(before: &Snapshot, now: &Snapshot, interval: Duration) -> Str
 
 /// What is not as usual with a sink: its breaker, its backlog and how fast that drains. Nothing when all is well.
 fn sink_trouble(before: &Snapshot, now: &Snapshot, sink: &SinkView) -> String {
-    let pending = sink.totals.pending();
     let mut out = match sink.state {
         SinkState::Starting => " (not reached yet)".to_owned(),
         SinkState::Working => String::new(),
@@ -69,11 +68,11 @@ fn sink_trouble(before: &Snapshot, now: &Snapshot, sink: &SinkView) -> String {
             duration(sink.next_attempt_ns)
         ),
     };
-    if pending > BACKLOG_TOLD {
-        let _ = write!(out, " backlog {}", grouped(pending));
-        let stored = |view: &SinkView| view.stored_in_all();
-        let past = before.sinks.iter().find(|other| other.name == sink.name).map_or(0, stored);
-        let rate = per_second(sink.stored_in_all().saturating_sub(past), now.at.since(before.at));
+    let backlog = sink.backlog();
+    if backlog > BACKLOG_TOLD {
+        let _ = write!(out, " backlog {}", grouped(backlog));
+        let past = before.sinks.iter().find(|other| other.name == sink.name).map_or(0, |other| other.written);
+        let rate = per_second(sink.written.saturating_sub(past), now.at.since(before.at));
         if rate > 0 && sink.state == SinkState::Working {
             let _ = write!(out, ", draining {}/s", grouped(rate));
         }
@@ -81,7 +80,7 @@ fn sink_trouble(before: &Snapshot, now: &Snapshot, sink: &SinkView) -> String {
     out
 }
 
-/// A backlog below this is what a batch or an open file holds.
+/// A backlog below this is what a batch holds.
 const BACKLOG_TOLD: u64 = 100_000;
 
 fn per_second(events: u64, nanos: u64) -> u64 {
@@ -217,6 +216,7 @@ mod tests {
             failing_ns: 0,
             next_attempt_ns: 0,
             lag_ns: 14_000_000,
+            written: accepted,
             totals: totals.clone(),
         };
         Snapshot {
@@ -249,7 +249,7 @@ mod tests {
         let mut away = now.sinks[0].clone();
         (away.name, away.state) = ("postgres".into(), SinkState::Open);
         (away.failing_ns, away.next_attempt_ns) = (95_000_000_000, 12_300_000_000);
-        (away.totals.stored, away.totals.in_lane) = (1_000, accepted - 1_000);
+        (away.totals.stored, away.totals.in_lane, away.written) = (1_000, accepted - 1_000, 1_000);
         now.account.sinks.push(away.totals.clone());
         now.sinks.push(away);
         now
@@ -263,7 +263,7 @@ mod tests {
         assert!(line.contains(expected), "{line}");
         let mut back = with_outage(30_000_000_000, 601_000);
         (back.sinks[1].state, back.sinks[1].totals.stored) = (SinkState::Working, 301_000);
-        back.sinks[1].totals.in_lane = 300_000;
+        (back.sinks[1].totals.in_lane, back.sinks[1].written) = (300_000, 301_000);
         let line = health_line(&with_outage(0, 1_000), &back, Duration::from_secs(30));
         assert!(line.contains("Stored postgres: 301000 backlog 300,000, draining 10,000/s"), "{line}");
         let line = status_line(&with_outage(0, 1_000), &back, Duration::from_secs(1));

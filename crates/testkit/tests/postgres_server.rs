@@ -10,15 +10,20 @@ fn committed(server: &Server, database: &str) -> String {
     server.psql(database, "SELECT count(*), sum(n) FROM kept")
 }
 
+/// A process that runs something; what was killed and is reaped by nobody does not.
+fn is_alive(pid: &str) -> bool {
+    std::fs::read_link(Path::new("/proc").join(pid).join("exe")).is_ok()
+}
+
 #[test]
 fn committed_rows_survive_a_kill_a_crash_and_a_stop() {
     let Some(mut server) = Server::start() else { return };
     let database = server.create_database();
     server.psql(&database, "CREATE TABLE kept(n bigint); INSERT INTO kept SELECT generate_series(1, 100)");
-    let pid = |server: &Server| server.psql("postgres", "SELECT pg_backend_pid()");
-    let open = pid(&server);
+    let open = server.psql("postgres", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
+    assert!(is_alive(&open));
     server.kill9();
-    assert!(!Path::new("/proc").join(open).exists(), "no process is left");
+    assert!(!is_alive(&open), "no process is left");
     server.try_psql(&database, "SELECT 1").expect_err("nobody answers");
     server.start_again();
     assert_eq!(committed(&server, &database), "100|5050");
@@ -84,13 +89,34 @@ fn settings_and_tcp_are_as_asked_for_and_tcp_wants_the_password() {
 }
 
 #[test]
+fn a_server_with_a_certificate_speaks_tls() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("own.pem"), folder.path().join("own.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = Some((certificate.clone(), key));
+    let Some(server) = Server::start_with(Options { tls, tcp: true, ..Options::default() }) else { return };
+    let ask = |host: &str| {
+        let mut psql = server.psql_command("postgres");
+        psql.args(["-h", host, "-c", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"]);
+        psql.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &certificate).stdin(std::process::Stdio::null());
+        let output = psql.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(ask("localhost"), ("t\n".to_owned(), String::new()));
+    let (_, error) = ask("127.0.0.1");
+    assert!(error.contains("does not match host name"), "{error}");
+}
+
+#[test]
 fn a_dropped_server_leaves_nothing_behind() {
     let Some(server) = Server::start_with(Options { tcp: true, ..Options::default() }) else { return };
     let (folder, address) = (server.socket_dir().to_owned(), server.tcp_address().unwrap());
     let pid = server.psql("postgres", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
     drop(server);
     assert!(!folder.exists());
-    assert!(!Path::new("/proc").join(pid).exists());
+    assert!(!is_alive(&pid));
     TcpStream::connect(address).expect_err("nobody listens");
 }
 
@@ -117,11 +143,10 @@ fn a_server_ends_with_the_process_that_started_it() {
     let Some((data_dir, _)) = text.split_once('\n') else { return assert!(inner.wait().unwrap().success()) };
     let pid = std::fs::read_to_string(Path::new(data_dir).join("postmaster.pid")).unwrap();
     let pid = pid.lines().next().unwrap().to_owned();
-    let process = Path::new("/proc").join(&pid).join("exe");
     inner.kill().unwrap();
     inner.wait().unwrap();
     let start = std::time::Instant::now();
-    while std::fs::read_link(&process).is_ok() {
+    while is_alive(&pid) {
         assert!(start.elapsed().as_secs() < 30, "the server {pid} outlives its test");
     }
     std::fs::remove_dir_all(Path::new(data_dir).parent().unwrap()).unwrap();

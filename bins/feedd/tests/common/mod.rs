@@ -180,8 +180,16 @@ impl Account {
         self.verdict.starts_with("complete") && self.get("unaccounted") == 0
     }
 
+    /// A term by name; `sink.` stands for the only sink.
     pub(crate) fn get(&self, name: &str) -> u64 {
-        *self.numbers.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
+        let only = name.strip_prefix("sink.").map(|term| format!(".{term}"));
+        let is_it = |key: &str| match &only {
+            Some(term) => key.starts_with("sink ") && key.ends_with(term.as_str()),
+            None => key == name,
+        };
+        let found: Vec<u64> = self.numbers.iter().filter(|(key, _)| is_it(key)).map(|(_, value)| *value).collect();
+        assert_eq!(found.len(), 1, "{name} in {self:?}");
+        found[0]
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the tests of the journal share: events that name themselves, and a log of what a cursor gave.
-#![allow(dead_code, clippy::missing_panics_doc, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 pub mod raw;
 
@@ -49,7 +50,12 @@ pub fn start(epoch: u32) -> Start {
 }
 
 pub fn config(dir: &Path) -> JournalConfig {
-    JournalConfig { dir: dir.to_owned(), segment_bytes: SEGMENT_BYTES, bytes_max: 64 * SEGMENT_BYTES, sync: Sync::Always }
+    JournalConfig {
+        dir: dir.to_owned(),
+        segment_bytes: SEGMENT_BYTES,
+        bytes_max: 64 * SEGMENT_BYTES,
+        sync: Sync::Always,
+    }
 }
 
 pub fn instruments() -> Instruments {
@@ -63,11 +69,7 @@ pub fn open_sim(disk: &SimDisk, epoch: u32) -> Result<(Journal, Recovered), Jour
     open_sim_with(disk, epoch, config(Path::new(DIR)))
 }
 
-pub fn open_sim_with(
-    disk: &SimDisk,
-    epoch: u32,
-    config: JournalConfig,
-) -> Result<(Journal, Recovered), JournalError> {
+pub fn open_sim_with(disk: &SimDisk, epoch: u32, config: JournalConfig) -> Result<(Journal, Recovered), JournalError> {
     Journal::open_on(Arc::new(disk.clone()), config, start(epoch), instruments())
 }
 

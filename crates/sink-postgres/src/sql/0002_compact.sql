@@ -49,9 +49,12 @@ CREATE TABLE level_default PARTITION OF level DEFAULT;
 CREATE TABLE gap_default PARTITION OF gap DEFAULT;
 CREATE TABLE state_default PARTITION OF state DEFAULT;
 
--- A time in ns as a time of PostgreSQL, rounded down to its microseconds.
-CREATE FUNCTION feedd_time(ns bigint) RETURNS timestamptz LANGUAGE sql STABLE STRICT PARALLEL SAFE
-AS $$ SELECT timestamptz 'epoch' + (ns / 1000 - (ns % 1000 < 0)::int) * interval '1 microsecond' $$;
+-- A time in ns as a time of PostgreSQL, rounded down to its microseconds. In two steps: an interval is multiplied as a
+-- double, which holds the seconds of every year, and not the microseconds.
+CREATE FUNCTION feedd_time(ns bigint) RETURNS timestamptz LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
+  SELECT timestamptz 'epoch' + (ns / 1000000000) * interval '1 second'
+    + (ns % 1000000000 / 1000 - (ns % 1000 < 0)::int) * interval '1 microsecond'
+$$;
 
 CREATE VIEW trades AS
 SELECT l.stream, l.epoch, t.seq, feedd_time(t.venue_ts) AS venue_time, t.venue_ts, feedd_time(t.recv_ts) AS recv_time,

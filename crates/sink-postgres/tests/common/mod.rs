@@ -190,8 +190,8 @@ pub(crate) fn read_all(store: &Store) -> Vec<(Epoch, Seq, Event)> {
         // The times for people are those of the ns columns, rounded down to microseconds.
         let wrong = store.sql(&format!(
             "SELECT count(*) FROM {dataset} WHERE \
-             venue_time IS DISTINCT FROM timestamptz 'epoch' + floor(venue_ts / 1000.0)::bigint * interval '1 microsecond' OR \
-             recv_time IS DISTINCT FROM timestamptz 'epoch' + floor(recv_ts / 1000.0)::bigint * interval '1 microsecond'"
+             extract(epoch FROM venue_time) * 1000000 IS DISTINCT FROM floor(venue_ts / 1000.0) OR \
+             extract(epoch FROM recv_time) * 1000000 IS DISTINCT FROM floor(recv_ts / 1000.0)"
         ));
         assert_eq!(wrong, "0", "times of {dataset}");
     }

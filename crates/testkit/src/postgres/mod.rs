@@ -249,7 +249,8 @@ impl Server {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         command.stdout(log.try_clone().expect("a second handle of the log")).stderr(log);
-        let process = Process::start(command).unwrap_or_else(|e| panic!("cannot run the PostgreSQL server: {e}"));
+        let process = Process::start(command, &self.data_dir())
+            .unwrap_or_else(|e| panic!("cannot run the PostgreSQL server: {e}"));
         let pid_file = self.data_dir().join("postmaster.pid");
         let pid = process.pid();
         crate::wait_until(SERVER_WAIT_MAX, || process.has_ended() || is_ready(&pid_file, pid));

@@ -1,7 +1,8 @@
-//! The server's processes: started, signalled and reaped by one thread, which knows them by id and by nothing else.
+//! The server's processes: started, signalled and reaped by one thread, which knows the postmaster by its id.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -24,12 +25,15 @@ pub(super) struct Stop {
 /// the process ends. The same thread sends signals: it alone reaps, so the id cannot have become another process's.
 pub(super) struct Process {
     pid: u32,
+    data_dir: PathBuf,
     signals: SyncSender<Signal>,
     keeper: JoinHandle<()>,
 }
 
 impl Process {
-    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+    /// Runs `command`, a server of `data_dir`.
+    pub(super) fn start(mut command: Command, data_dir: &Path) -> io::Result<Self> {
+        let data_dir = data_dir.canonicalize()?; // As the system will show it.
         let (signals, to_send) = sync_channel(4);
         let (started, starting) = sync_channel(1);
         command.stdin(Stdio::null());
@@ -41,7 +45,7 @@ impl Process {
             Err(error) => started.send(Err(error)).expect("the starter waits"),
         })?;
         let pid = starting.recv().expect("the keeper answers")?;
-        Ok(Self { pid, signals, keeper })
+        Ok(Self { pid, data_dir, signals, keeper })
     }
 
     pub(super) const fn pid(&self) -> u32 {
@@ -54,21 +58,25 @@ impl Process {
 
     /// Ends it and waits until the processes it had started are gone too.
     pub(super) fn stop(self, stop: &Stop) {
-        let children = children_of(self.pid);
         self.signal(stop.signal);
-        let gone = crate::wait_until(stop.wait_max, || self.has_ended() && !children.iter().any(Kin::is_alive));
-        assert!(gone, "the PostgreSQL server {} or a process of it did not end", self.pid);
+        assert!(
+            self.is_gone_within(stop.wait_max),
+            "the PostgreSQL server {} or a process of it did not end",
+            self.pid
+        );
     }
 
     /// Ends it without a panic: for a drop.
     pub(super) fn stop_quietly(self) {
-        let children = children_of(self.pid);
         self.signal(Signal::QUIT);
-        let ended = || self.has_ended() && !children.iter().any(Kin::is_alive);
-        if !crate::wait_until(QUIET_WAIT_MAX, ended) {
+        if !self.is_gone_within(QUIET_WAIT_MAX) {
             self.signal(Signal::KILL);
-            crate::wait_until(QUIET_WAIT_MAX, ended);
+            self.is_gone_within(QUIET_WAIT_MAX);
         }
+    }
+
+    fn is_gone_within(&self, most: Duration) -> bool {
+        crate::wait_until(most, || self.has_ended() && !in_use(&self.data_dir))
     }
 
     fn signal(&self, signal: Signal) {
@@ -100,38 +108,9 @@ fn keep(mut child: Child, to_send: &Receiver<Signal>) {
     }
 }
 
-/// A process, told from a later one with the same id by when it was started.
-#[derive(PartialEq, Eq)]
-struct Kin {
-    pid: u32,
-    started: u64,
-}
-
-impl Kin {
-    fn is_alive(&self) -> bool {
-        stat(self.pid).is_some_and(|stat| stat.kin == *self && !stat.dead)
-    }
-}
-
-struct Stat {
-    kin: Kin,
-    parent: u32,
-    /// A zombie: where nobody reaps orphans it stays for ever.
-    dead: bool,
-}
-
-fn children_of(parent: u32) -> Vec<Kin> {
+/// Whether a process has its working folder there: all of a server's have, also those that outlive the postmaster.
+fn in_use(folder: &Path) -> bool {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter_map(stat).filter(|stat| stat.parent == parent).map(|stat| stat.kin).collect()
-}
-
-/// `/proc/PID/stat`: the name stands in brackets and may hold anything; behind it state, parent and, 19 further, the start.
-fn stat(pid: u32) -> Option<Stat> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    let started = fields.nth(17)?.parse().ok()?;
-    Some(Stat { kin: Kin { pid, started }, parent, dead: matches!(state, "Z" | "X") })
+    // A zombie has no folder any more; where nobody reaps orphans it stays for ever.
+    processes.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok()).any(|cwd| cwd == folder)
 }

@@ -1,13 +1,12 @@
 //! One connection through the proxy: one thread, both sockets, so that closing takes effect at once and in a known order.
 
+use super::socket::{Stream, drain, is_not_yet};
 use super::wire::{self, Message, Parser};
 use super::{Direction, Faults, How, Protocol, Shared, Target, Trigger};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::set_socket_linger;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,14 +19,6 @@ const CHUNK_BYTES: usize = 16 << 10;
 const QUEUE_BYTES_MAX: usize = 256 << 10;
 /// A limited rate is kept in slices of this many a second.
 const SLICES_PER_SECOND: u64 = 100;
-/// How long the rest of a connection that ended in order is read and thrown away: closing earlier would reset it.
-const DRAIN_MAX: Duration = Duration::from_secs(1);
-
-/// Either kind of socket.
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
 
 /// One direction.
 struct Lane {
@@ -39,9 +30,10 @@ struct Lane {
     /// Offset in the stream of the next byte that comes, and of the next that is passed on.
     offset_in: u64,
     offset_out: u64,
-    /// The sender has ended, and that has been passed on.
+    /// The sender has ended, and that has been passed on. A swallowed end never is: the connection stays half open.
     ended: bool,
     end_passed: bool,
+    end_swallowed: bool,
     next_write: Instant,
     cut_at: Option<(u64, How)>,
     hold_at: Option<u64>,
@@ -84,7 +76,10 @@ impl Connection {
             Target::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
         };
         // A target that is gone looks like one to the client: a reset.
-        let server = server.inspect_err(|_| client.reset())?;
+        let server = server.inspect_err(|_| {
+            shared.lock().counters.target_refused += 1;
+            client.reset();
+        })?;
         client.prepare()?;
         server.prepare()?;
         let (of_client, of_server) = match protocol {
@@ -153,8 +148,10 @@ impl Connection {
         for direction in [Direction::ToServer, Direction::ToClient] {
             self.take(direction, faults)?;
         }
-        self.to_server.pass_on(&mut self.server, faults)?;
-        self.to_client.pass_on(&mut self.client, faults)
+        // Asked again: what a switch came before is treated as it says.
+        let faults = self.shared.orders(self.number).faults;
+        self.to_server.pass_on(&mut self.server, &faults)?;
+        self.to_client.pass_on(&mut self.client, &faults)
     }
 
     /// Reads one chunk, looks at its messages, and queues it.
@@ -174,15 +171,19 @@ impl Connection {
             Err(error) => return Err(error),
         };
         bytes.truncate(count);
+        let messages = lane.parser.feed(&bytes);
+        // The faults of now, not those of before the wait: a switch holds for all bytes that come after it.
+        let (faults, triggers) = {
+            let mut state = self.shared.lock();
+            let triggers = state.note(direction, lane.offset_in, count as u64, &messages);
+            (state.faults.clone(), triggers)
+        };
         if count == 0 {
             lane.ended = true;
-            lane.end_passed = faults.swallow.has(direction);
+            lane.end_swallowed = faults.swallow.has(direction);
             return Ok(());
         }
-        let messages = lane.parser.feed(&bytes);
-        let first = lane.offset_in;
-        lane.push(bytes, faults);
-        let triggers = self.shared.lock().note(direction, first, count as u64, &messages);
+        lane.push(bytes, &faults);
         for trigger in triggers {
             self.pull(direction, trigger);
         }
@@ -261,6 +262,7 @@ impl Lane {
             offset_out: 0,
             ended: false,
             end_passed: false,
+            end_swallowed: false,
             next_write: Instant::now(),
             cut_at: None,
             hold_at: None,
@@ -336,7 +338,8 @@ impl Lane {
                 self.next_write = Instant::now() + Duration::from_nanos(nanos);
             }
         }
-        if self.ended && !self.end_passed && self.queue.is_empty() && !faults.stall.has(self.direction) {
+        let held = self.end_swallowed || faults.stall.has(self.direction);
+        if self.ended && !self.end_passed && self.queue.is_empty() && !held {
             self.end_passed = true;
             to.finish();
         }
@@ -346,73 +349,4 @@ impl Lane {
     fn cut_reached(&self) -> Option<How> {
         self.cut_at.filter(|(offset, _)| self.offset_out >= *offset).map(|(_, how)| how)
     }
-}
-
-impl Stream {
-    fn prepare(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => {
-                // Small pieces shall leave as small pieces.
-                stream.set_nodelay(true)?;
-                stream.set_nonblocking(true)
-            }
-            Self::Unix(stream) => stream.set_nonblocking(true),
-        }
-    }
-
-    /// Makes closing a reset. A peer that is gone already needs none.
-    fn reset(&self) {
-        if let Self::Tcp(stream) = self {
-            let _ = set_socket_linger(stream, Some(Duration::ZERO));
-        }
-    }
-
-    /// Ends the stream towards the peer. A peer that is gone already knows.
-    fn finish(&self) {
-        let _ = match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-        };
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-}
-
-/// Reads what both peers still send, until they end, for a moment at most.
-fn drain(client: &mut Stream, server: &mut Stream) {
-    let mut buffer = vec![0; CHUNK_BYTES];
-    for stream in [client, server] {
-        crate::wait_until(DRAIN_MAX, || {
-            loop {
-                match stream.read(&mut buffer) {
-                    Ok(0) => return true,
-                    Ok(_) => {}
-                    Err(error) => return !is_not_yet(&error),
-                }
-            }
-        });
-    }
-}
-
-fn is_not_yet(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
