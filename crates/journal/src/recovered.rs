@@ -41,7 +41,8 @@ pub struct EpochSpan {
     pub ended: Option<UnixNanos>,
 }
 
-/// One damaged place.
+/// One damaged place. After a power cut it can also be a part of the last commit that the disk had not written: that was
+/// never durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// Segment number.

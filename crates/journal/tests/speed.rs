@@ -20,7 +20,7 @@ fn figures_of_commits_and_scans() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let config = JournalConfig {
         dir: dir.path().join("journal"),
-        segment_bytes: 64 << 20,
+        segment_bytes: 8 << 20,
         bytes_max: 4 << 30,
         sync: Sync::Always,
     };
@@ -37,6 +37,8 @@ fn figures_of_commits_and_scans() {
             last += COMMIT_EVENTS as u64;
         }
         let ours = begin.elapsed();
+        // As in operation: what is stored is given back, and its segments are used again.
+        journal.trim(common::at(1, last)).unwrap();
         let begin = Instant::now();
         for _ in 0..200 {
             raw.write_all_at(&bytes, offset).unwrap();
@@ -51,11 +53,19 @@ fn figures_of_commits_and_scans() {
         "journal's speed over raw append + fdatasync: median {:.2}, {:.2} to {:.2}",
         ratios[10], ratios[5], ratios[15]
     );
+    let kept = last;
+    for _ in 0..8_000 {
+        journal.append(Seq(last + 1), SourceId(0), &events, UnixNanos(1));
+        last += COMMIT_EVENTS as u64;
+        if last % (64 * COMMIT_EVENTS as u64) == 0 {
+            journal.commit().unwrap();
+        }
+    }
     journal.close(UnixNanos(2)).unwrap();
     drop(journal);
     let begin = Instant::now();
     let found = inspect(&dir.path().join("journal")).unwrap();
     let gib = found.bytes as f64 / f64::from(1 << 30);
     println!("scan: {gib:.2} GiB, {} events, {:.2} GiB/s", found.events, gib / begin.elapsed().as_secs_f64());
-    assert_eq!(found.events, last);
+    assert!(found.events >= last - kept);
 }
