@@ -18,15 +18,28 @@ need_rust() {
     done
 }
 
-# Debian packages for whatever is missing: a C compiler (zstd, mimalloc), Python with venv, the zstd program.
+# Whether a PostgreSQL server's programs are here.
+have_postgres() {
+    command -v initdb >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null
+}
+
+# Debian packages for whatever is missing: a C compiler (zstd, mimalloc), Python with venv, the zstd program, a
+# PostgreSQL server (tests start their own; none is started by the installation), strace and ext4's tools for disk faults.
 need_system_packages() {
     local missing=()
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     command -v zstd >/dev/null || missing+=(zstd)
+    have_postgres || missing+=(postgresql)
+    command -v strace >/dev/null || missing+=(strace)
+    command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
     ((${#missing[@]} > 0)) || return 0
     if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
         die "missing on this machine: ${missing[*]} (Debian's names); install them, then run this again"
+    fi
+    if [[ " ${missing[*]} " == *" postgresql "* && ! -e /etc/postgresql-common/createcluster.conf ]]; then
+        mkdir -p /etc/postgresql-common
+        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
     fi
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

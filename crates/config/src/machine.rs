@@ -10,6 +10,7 @@ use crate::suggest::nearest;
 use crate::tree::Origin;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// What the types cannot know.
@@ -153,10 +154,15 @@ fn examine_capture(index: usize, capture: &Capture, machine: &Machine<'_>, reade
     }
 }
 
-/// Whether the path is a file; an error when it cannot be opened.
+/// Whether the path is a file; an error when it cannot be opened. A named pipe is a file that is not opened: that would
+/// wait for its writer, and closing it again would break the writer.
 fn open(path: &Path) -> io::Result<bool> {
-    if fs::metadata(path)?.is_dir() {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
         return fs::read_dir(path).map(|_| false);
+    }
+    if metadata.file_type().is_fifo() {
+        return Ok(true);
     }
     fs::File::open(path).map(|_| true)
 }

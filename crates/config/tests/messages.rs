@@ -236,6 +236,21 @@ fn a_file_that_cannot_be_read_is_named() {
     );
 }
 
+/// Opening it would wait for a writer, and break one that is there.
+#[test]
+fn a_named_pipe_is_a_capture_that_the_check_does_not_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("binance");
+    std::fs::create_dir(&path).unwrap();
+    let path = path.join("feed");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let toml = format!("[[source]]\nkind = \"capture\"\npath = \"{}\"", path.display());
+    let (sender, report) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || sender.send(of_file(&toml)));
+    let report = report.recv_timeout(std::time::Duration::from_secs(30)).expect("the check waits for no writer");
+    assert_eq!(report, "ok");
+}
+
 #[test]
 fn mistakes_in_variables() {
     for (name, value, expected) in VARIABLE_CASES {

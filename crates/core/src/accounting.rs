@@ -308,7 +308,7 @@ mod tests {
         let earlier = EarlierTotals { found: 7, stored: 4, pending: 3, ..EarlierTotals::default() };
         let expected =
             SinkTotals { name: name.clone(), stored: 7, quarantined: 1, missed: 2, in_lane: 3, in_sink: 2, earlier };
-        assert_eq!(account.sinks, [expected.clone()]);
+        assert_eq!(account.sinks, std::slice::from_ref(&expected));
         assert_eq!((account.pending(), account.stored(), account.kept_out()), (8, 7, 5));
         // Refused before anything was stored: a sink that stores files keeps its position at 0 for minutes.
         storage.stored_seq.set(0);

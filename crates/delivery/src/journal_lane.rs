@@ -74,6 +74,10 @@ impl JournalLane {
     pub fn run(mut self) -> JournalEnd {
         self.parts.blocks.register();
         let end = self.drain();
+        if matches!(end, JournalEnd::Failed(_)) {
+            // Whatever came from now on would be thrown away: the run ends, and says why.
+            self.parts.stop.request();
+        }
         // Readers go on to the end of what is durable, then they end, too.
         let closed = match end {
             JournalEnd::Closed => self.parts.journal.close(self.parts.clock.wall()),

@@ -320,7 +320,6 @@ impl Offering {
 
     /// Waits until an attempt is allowed, but not beyond the end of the run.
     fn wait_for_permit(&mut self) -> Result<(), Broken> {
-        let mut waited = false;
         loop {
             let now = self.clock.mono();
             if self.breaker.permit(now) {
@@ -331,14 +330,12 @@ impl Offering {
                 return Ok(());
             }
             // A sink that is away does not hold up the end: what it lacks stays in the journal.
-            let leave = self.journalled && self.stop.is_requested() && self.breaker.state() == BreakerState::Open;
-            if leave && waited {
+            if self.journalled && self.stop.is_requested() && self.breaker.state() == BreakerState::Open {
                 return Err(Broken::Deadline);
             }
             let wait = self.breaker.wait(now);
             self.counters.next_attempt.set(now.0 + wait);
             self.pause(wait.min(SLEEP_NANOS_MAX))?;
-            waited = true;
         }
     }
 

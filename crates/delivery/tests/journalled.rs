@@ -29,6 +29,9 @@ struct Store {
     positions: BTreeMap<u32, u64>,
     /// Rows offered again after they were stored.
     twice: u64,
+    /// The row stored last, and how often one came behind its successor.
+    last: (u32, u64),
+    disorder: u64,
 }
 
 /// Faults, changed by the test while the lane runs.
@@ -56,9 +59,10 @@ impl Files {
         let Some((_, epoch)) = self.at else { return };
         let mut store = self.store.lock().unwrap();
         for (seq, event) in self.open.drain(..) {
-            if store.rows.insert((epoch.0, seq), event).is_some() {
-                store.twice += 1;
-            }
+            let key = (epoch.0, seq);
+            store.twice += u64::from(store.rows.insert(key, event).is_some());
+            store.disorder += u64::from(key <= store.last);
+            store.last = key;
         }
         store.positions.insert(epoch.0, self.taken);
     }
@@ -451,4 +455,76 @@ fn at_the_byte_limit_a_sink_that_is_not_required_misses_the_oldest_and_the_hole_
     assert_eq!(seqs.len() as u64 + missed - gaps.len() as u64, 100_500, "nothing is missing beside the marked holes");
     assert_eq!(counters[1].stored_seq.get(), 100_500);
     assert!((99_500..=100_500).all(|seq| seqs.contains(&seq)), "the newest are there");
+}
+
+/// What one random run did.
+#[derive(Default)]
+struct Chaos {
+    sent: Vec<(u32, u64)>,
+    faults: u64,
+}
+
+/// Starts, outages, given-up rows, kills and stops at random; at the end everything is healthy once.
+fn chaos(dir: &Path, targets: &[&Target], rng: &mut fastrand::Rng) -> Chaos {
+    let mut done = Chaos::default();
+    let starts = rng.u32(1..=4);
+    for epoch in 1..=starts {
+        let last = epoch == starts;
+        let mut rig = start(dir, epoch, 64 << 20, targets);
+        for _ in 0..rng.u32(1..12) {
+            let target = targets[rng.usize(..targets.len())];
+            match rng.u8(..5) {
+                0 => target.faults.lock().unwrap().away ^= true,
+                1 => target.faults.lock().unwrap().give_up_in = rng.u32(1..8),
+                2 => std::thread::sleep(Duration::from_micros(rng.u64(..3_000))),
+                _ => rig.send(rng.u64(1..3_000)),
+            }
+            done.faults += 1;
+        }
+        done.sent.push((epoch, rig.next - 1));
+        if last {
+            targets.iter().for_each(|target| target.faults.lock().unwrap().away = false);
+            let (_, lanes, _) = rig.finish();
+            assert!(lanes.iter().all(|lane| matches!(lane, LaneEnd::Drained)), "{lanes:?}");
+        } else if rng.bool() {
+            rig.wait_durable();
+            rig.kill();
+        } else {
+            rig.stop.request();
+            let _ = rig.finish();
+        }
+    }
+    done
+}
+
+#[test]
+fn order_and_single_storage_survive_any_mix_of_outages_rewinds_kills_and_stops() {
+    let seed = feedd_testkit::promise::seed();
+    let runs = match std::env::var("FEEDD_SOAK").as_deref() {
+        Ok("full") => 1_000,
+        Ok(_) => 200,
+        Err(_) => 25,
+    };
+    let (mut faults, mut events, mut disorder) = (0, 0, 0);
+    for run in 0..runs {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (Target::new("one", true), Target::new("other", true));
+        let done = chaos(dir.path(), &[&one, &other], &mut fastrand::Rng::with_seed(seed.wrapping_add(run)));
+        for target in [&one, &other] {
+            for &(epoch, sent) in &done.sent {
+                target.assert_has(epoch, sent, &[]);
+                events += sent;
+            }
+            disorder += target.store.lock().unwrap().disorder;
+        }
+        faults += done.faults;
+    }
+    feedd_testkit::promise::Report::new("P15")
+        .runs(runs)
+        .faults(faults)
+        .fault_kinds("outages, rewinds, kills, stops")
+        .demand(disorder == 0, "a row was stored behind its successor")
+        .seed(seed)
+        .note(&format!("{events} events"))
+        .finish();
 }

@@ -75,7 +75,7 @@ impl Transaction<'_> {
     /// Runs it. `is_ending` is set before COMMIT is sent: whoever drops this future knows what that means.
     ///
     /// # Errors
-    /// [`Failure`]; the session may still be inside the transaction.
+    /// [`Failure`]; the session may still be inside the transaction and is of no more use.
     pub(crate) async fn run(
         &self,
         client: &ClientWrapper,
@@ -93,8 +93,7 @@ impl Transaction<'_> {
         let Some((_, _, first)) = todo.first() else { return Ok(Ended::Passed) };
         let (begun, opened) = join(client.simple_query(&self.guard), open(client, first)).await;
         if rows_changed(&begun.map_err(at_begin)?) == 0 {
-            drop(opened);
-            client.batch_execute("ROLLBACK").await.map_err(at_begin)?;
+            // The caller closes the connection, and the server rolls back.
             return Ok(Ended::Guarded);
         }
         let mut opened = opened;
@@ -145,7 +144,7 @@ impl Transaction<'_> {
             }
             End::Try => "SET CONSTRAINTS ALL IMMEDIATE",
         };
-        let (finished, ended) = join(copy.as_mut().finish(), client.batch_execute(end)).await;
+        let (finished, ended) = join(copy.as_mut().finish(), client.simple_query(end)).await;
         let unless_answered = |at: At, error: tokio_postgres::Error| {
             let is_answered = error.as_db_error().is_some() && at != At::Commit;
             let fault = Fault::from(error);
@@ -153,7 +152,11 @@ impl Transaction<'_> {
             Failure { at: if is_known { at } else { At::Unanswered }, fault }
         };
         finished.map_err(|error| unless_answered(At::Rows(group), error))?;
-        ended.map_err(|error| unless_answered(At::Commit, error))?;
+        let answer = ended.map_err(|error| unless_answered(At::Commit, error))?;
+        if answer.is_empty() {
+            let fault = Fault::of_connection("the end of the transaction was answered without a word");
+            return Err(Failure { at: At::Unanswered, fault });
+        }
         if self.end == End::Try {
             let rolled_back = client.batch_execute("ROLLBACK").await;
             rolled_back.map_err(|error| Failure { at: At::Begin, fault: error.into() })?;

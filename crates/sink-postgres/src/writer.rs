@@ -273,7 +273,9 @@ impl Writer {
             .map_err(|fault| fault.not_stored(format!("{what}: making the day's partitions")))
     }
 
-    /// One transaction over the planned rows up to `until`. The connection goes back to the pool when it can be used again.
+    /// One transaction over the planned rows up to `until`. The connection goes back to the pool only when all of it
+    /// passed. The library takes one end of an answer too few into account when a COPY fails before it reads its first
+    /// row: on such a connection every later answer, also that to a COMMIT, would be the one before it.
     pub(crate) async fn attempt(
         &mut self,
         client: Object,
@@ -307,18 +309,14 @@ impl Writer {
         let is_ending = Cell::new(false);
         let limit = config.batch_timeout;
         let ran = timeout(limit, transaction.run(&client, &mut self.encoder, &is_ending)).await;
-        let failure = match ran {
-            Ok(Ok(ended)) => return Ok(ended),
-            Ok(Err(failure)) => failure,
-            Err(_) if is_ending.get() => Failure { at: At::Unanswered, fault: Fault::of_time(limit) },
-            Err(_) => Failure { at: At::Rows(0), fault: Fault::of_time(limit) },
+        let ended = match ran {
+            Ok(Ok(Ended::Passed)) => return Ok(Ended::Passed),
+            Ok(ended) => ended,
+            Err(_) if is_ending.get() => Err(Failure { at: At::Unanswered, fault: Fault::of_time(limit) }),
+            Err(_) => Err(Failure { at: At::Rows(0), fault: Fault::of_time(limit) }),
         };
-        let rolled_back = failure.fault.is_session_alive
-            && timeout(limit, client.batch_execute("ROLLBACK")).await.is_ok_and(|answer| answer.is_ok());
-        if !rolled_back {
-            discard(client).await;
-        }
-        Err(failure)
+        discard(client).await;
+        ended
     }
 
     /// What a failed transaction means for the caller; finds the row that is to blame.

@@ -266,22 +266,30 @@ fn a_lock_that_stays_is_waited_for_with_a_limit() {
 }
 
 #[test]
-fn serialization_and_deadlock_are_tried_again() {
+fn serialization_deadlock_and_a_full_disk_are_tried_again() {
     let Some(server) = common::server() else { return };
-    let store = Store::new(&server, Layout::Compact);
-    let mut sink = store.recovered();
-    let events = trades(20);
-    offer(&mut sink, &events, 0..10).unwrap();
-    store.sql(
-        "ALTER SYSTEM SET log_statement='all'; ALTER SYSTEM SET log_line_prefix='%m %p '; SELECT pg_reload_conf(); CREATE SEQUENCE tries; CREATE FUNCTION clash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         CASE nextval('tries') WHEN 1 THEN RAISE SQLSTATE '40001'; WHEN 2 THEN RAISE SQLSTATE '40P01'; \
-         WHEN 3 THEN RAISE SQLSTATE '53100'; ELSE RETURN NEW; END CASE; END $$; \
-         CREATE TRIGGER clash BEFORE UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION clash()",
-    );
-    let (refused, failed) = deliver(&mut sink, &events, 10..20);
-    if failed != 3 { println!("{}", server.borrow().log()); }
-    assert_eq!((refused.len(), failed), (0, 3));
-    store.assert_stored(1..=20, "after three clashes");
+    let places = ["BEFORE UPDATE ON ledger FOR EACH ROW", "BEFORE INSERT ON trade_20240808 FOR EACH STATEMENT"];
+    for place in places.into_iter().chain(["AFTER INSERT ON trade_20240808 FOR EACH STATEMENT"]) {
+        let store = Store::new(&server, Layout::Compact);
+        let mut sink = store.recovered();
+        let events = sample_events(400);
+        offer(&mut sink, &trades(400), 0..10).unwrap();
+        store.sql(&format!(
+            "CREATE SEQUENCE tries; CREATE FUNCTION clash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             CASE nextval('tries') % 8 WHEN 1 THEN RAISE SQLSTATE '40001'; WHEN 2 THEN RAISE SQLSTATE '40P01'; \
+             WHEN 3 THEN RAISE SQLSTATE '53100'; ELSE RETURN NEW; END CASE; END $$; \
+             CREATE TRIGGER clash {place} EXECUTE FUNCTION clash()",
+        ));
+        // Trades alone, and trades as one of several tables.
+        let (refused, failed) = deliver(&mut sink, &trades(400), 10..20);
+        assert_eq!((refused.len(), failed), (0, 3), "{place}");
+        let mut failed = 0;
+        for start in (20..400).step_by(20) {
+            failed += deliver(&mut sink, &events, start..start + 20).1;
+        }
+        assert!(failed > 0 || place.contains("INSERT"), "{place}");
+        store.assert_stored(1..=400, place);
+    }
 }
 
 #[test]

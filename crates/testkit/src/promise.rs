@@ -180,14 +180,40 @@ fn row(line: &Value) -> String {
 /// When the file cannot be read, or a line of it is none of a report.
 #[must_use]
 pub fn table(report: &Path) -> String {
-    let text = std::fs::read_to_string(report).unwrap_or_else(|e| panic!("{}: {e}", report.display()));
-    let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {e}: {line}", report.display()));
-    let mut lines: Vec<Value> = text.lines().map(parse).collect();
+    let mut lines = read(report);
     lines.sort_by_key(|line| {
-        let name = line["promise"].as_str().unwrap_or_default().to_owned();
+        let name = name(line);
         (name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().unwrap_or(u32::MAX), name)
     });
     std::iter::once(HEAD.to_owned()).chain(lines.iter().map(row)).collect::<Vec<_>>().join("\n")
+}
+
+/// The table, and what is wrong: promises that were broken, and those of `demanded` without a line. A report that is not
+/// there has no lines.
+///
+/// # Panics
+/// As [`table`], for lines.
+#[must_use]
+pub fn judge(report: &Path, demanded: &[String]) -> (String, Vec<String>) {
+    if !report.exists() {
+        return (HEAD.to_owned(), vec![format!("{}: no test has reported", report.display())]);
+    }
+    let lines = read(report);
+    let broken = lines.iter().filter(|line| line["kept"] != true);
+    let broken = broken.map(|line| format!("{} is {}", name(line), line["verdict"].as_str().unwrap_or_default()));
+    let missing = demanded.iter().filter(|promise| !lines.iter().any(|line| name(line) == **promise));
+    let faults = broken.chain(missing.map(|promise| format!("{promise} was not tested"))).collect();
+    (table(report), faults)
+}
+
+fn read(report: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(report).unwrap_or_else(|e| panic!("{}: {e}", report.display()));
+    let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {e}: {line}", report.display()));
+    text.lines().map(parse).collect()
+}
+
+fn name(line: &Value) -> String {
+    line["promise"].as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -223,6 +249,19 @@ mod tests {
             rows,
             ["| P2 | 500 | 120 resets | 0 | 1 | broken: events duplicated |", "| P10 | 1 | 0 | 0 | 0 | kept |"]
         );
+    }
+
+    #[test]
+    fn a_promise_that_was_broken_or_not_tested_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report");
+        let demanded = ["P1".to_owned(), "P2".to_owned()];
+        assert_eq!(judge(&path, &demanded).1.len(), 1, "no report at all");
+        Report::new("P1").runs(1).append(&path);
+        Report::new("P3").runs(1).lost(2).append(&path);
+        assert_eq!(judge(&path, &demanded).1, ["P3 is broken: events lost", "P2 was not tested"]);
+        Report::new("P2").runs(1).append(&path);
+        assert_eq!(judge(&path, &demanded).1, ["P3 is broken: events lost"]);
     }
 
     #[test]

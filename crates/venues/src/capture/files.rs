@@ -4,7 +4,8 @@ use super::CaptureError;
 use std::path::{Path, PathBuf};
 
 /// The captures under `path`, sorted: the file itself, or every `*.jsonl` and `*.jsonl.zst` of a folder and the folders
-/// in it. Linked folders are not followed, so the walk ends.
+/// in it. Linked folders are not followed, so the walk ends. Opens no file: a named pipe would lose its writer by that. A
+/// pipe in a folder is passed over.
 ///
 /// # Errors
 /// [`CaptureError::Open`] when something cannot be looked at, [`CaptureError::NoCaptures`] when a folder holds none.

@@ -19,11 +19,24 @@ pub(super) struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
     line_bytes_max: usize,
+    /// Of the line in the buffer: whether it is longer than allowed, and whether there is anything of it.
+    too_long: bool,
+    any: bool,
+    /// Whether the reader had no more for now in the middle of this line.
+    interrupted: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) const fn new(reader: R, line_bytes_max: usize) -> Self {
-        Self { reader, buffer: Vec::new(), line_bytes_max }
+        Self { reader, buffer: Vec::new(), line_bytes_max, too_long: false, any: false, interrupted: false }
+    }
+
+    pub(super) const fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    pub(super) const fn reader_mut(&mut self) -> &mut R {
+        &mut self.reader
     }
 
     /// The bytes of the last line; after an error, of the line that the error broke off.
@@ -31,23 +44,30 @@ impl<R: BufRead> Lines<R> {
         &self.buffer
     }
 
-    /// Takes the next line. The last one may lack its line feed.
+    /// Takes the next line. The last one may lack its line feed. After [`ErrorKind::WouldBlock`] the next call goes on
+    /// with the same line.
     pub(super) fn advance(&mut self) -> Result<RawLine> {
-        self.buffer.clear();
-        let (mut too_long, mut any) = (false, false);
+        if !std::mem::take(&mut self.interrupted) {
+            self.buffer.clear();
+            (self.too_long, self.any) = (false, false);
+        }
         loop {
             let available = match self.reader.fill_buf() {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.interrupted = true;
+                    return Err(error);
+                }
                 other => other?,
             };
             if available.is_empty() {
                 break;
             }
-            any = true;
+            self.any = true;
             let end = memchr(available);
             let piece = &available[..end.unwrap_or(available.len())];
             let room = self.line_bytes_max - self.buffer.len();
-            too_long |= piece.len() > room;
+            self.too_long |= piece.len() > room;
             self.buffer.extend_from_slice(&piece[..piece.len().min(room)]);
             let taken = piece.len() + usize::from(end.is_some());
             self.reader.consume(taken);
@@ -58,7 +78,7 @@ impl<R: BufRead> Lines<R> {
         if self.buffer.last() == Some(&b'\r') {
             self.buffer.pop();
         }
-        Ok(match (too_long, any) {
+        Ok(match (self.too_long, self.any) {
             (true, _) => RawLine::TooLong,
             (false, true) => RawLine::Whole,
             (false, false) => RawLine::End,
@@ -114,5 +134,32 @@ mod tests {
         assert_eq!(lines.advance().unwrap(), RawLine::Whole);
         assert_eq!(lines.advance().unwrap_err().kind(), ErrorKind::UnexpectedEof);
         assert_eq!(lines.buffer(), b"tw");
+    }
+
+    #[test]
+    fn a_pause_of_the_reader_changes_no_line() {
+        /// One byte a read, and nothing for now before each.
+        struct Halting<'a>(&'a [u8], bool);
+        impl Read for Halting<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+                self.1 = !self.1;
+                if self.1 { Err(ErrorKind::WouldBlock.into()) } else { self.0.read(&mut buffer[..1]) }
+            }
+        }
+        let text = b"one\n\r\n0123456789\nlast";
+        let mut lines = Lines::new(BufReader::new(Halting(text, false)), 6);
+        let (mut got, mut pauses) = (Vec::new(), 0);
+        loop {
+            match lines.advance() {
+                Ok(RawLine::End) => break,
+                Ok(line) => got.push((line, lines.buffer().to_vec())),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    pauses += 1;
+                }
+            }
+        }
+        assert_eq!(got, all(text, 64, 6));
+        assert!(pauses > text.len());
     }
 }

@@ -6,6 +6,7 @@
 mod files;
 mod line;
 mod lines;
+mod pipe;
 mod reader;
 
 pub use files::{expand, venue_of};

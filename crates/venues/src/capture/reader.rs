@@ -5,26 +5,28 @@
 use super::CaptureError;
 use super::line::{self, CaptureLine, LineFault, LineTexts};
 use super::lines::{Lines, RawLine};
+use super::pipe::Pipe;
 use crate::decoder::FRAME_BYTES_MAX;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Longest line: a frame of the largest size with every second byte escaped, and some room for the other fields.
 const LINE_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX + 4096;
 /// Most bytes of a too long line that an error carries.
 const RAW_BYTES_MAX: usize = 64 << 10;
-/// One read from the file: 256 KiB keep system calls under 1 % of decoding.
+/// One read from the file or pipe: 256 KiB keep system calls under 1 % of decoding.
 const READ_BYTES: usize = 256 << 10;
 /// First bytes of a zstd frame.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Reads one capture file.
+/// Reads one capture: a file, or a named pipe as it is written.
 pub struct CaptureReader {
     path: PathBuf,
-    lines: Lines<Box<dyn BufRead + Send>>,
+    lines: Lines<Input>,
     texts: LineTexts,
     number: u64,
     ended: bool,
@@ -62,7 +64,20 @@ impl CaptureReader {
         } else {
             Box::new(counted)
         };
-        Ok(Self::new(path, reader, bytes_read, metadata.len()))
+        Ok(Self::new(path, Input::Stored(reader), bytes_read, metadata.len()))
+    }
+
+    /// Opens a named pipe that another process writes a plain capture into; a writer may come later.
+    /// [`CaptureReader::next_line`] then never waits, [`CaptureReader::wait`] does.
+    ///
+    /// # Errors
+    /// [`CaptureError::Open`] when it is missing, is no pipe, or may not be read.
+    pub fn open_pipe(path: &Path) -> Result<Self, CaptureError> {
+        let pipe = Pipe::open(path).map_err(|source| CaptureError::Open { path: path.to_owned(), source })?;
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let counted = Counted { inner: pipe, bytes: bytes_read.clone() };
+        let input = Input::Pipe(BufReader::with_capacity(READ_BYTES, counted));
+        Ok(Self::new(path, input, bytes_read, 0))
     }
 
     /// A capture that lies in memory, plain; `path` names it in errors.
@@ -71,13 +86,13 @@ impl CaptureReader {
         let total = bytes.len() as u64;
         let bytes_read = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: io::Cursor::new(bytes), bytes: bytes_read.clone() };
-        Self::new(path, Box::new(BufReader::new(counted)), bytes_read, total)
+        Self::new(path, Input::Stored(Box::new(BufReader::new(counted))), bytes_read, total)
     }
 
-    fn new(path: &Path, reader: Box<dyn BufRead + Send>, bytes_read: Arc<AtomicU64>, bytes_total: u64) -> Self {
+    fn new(path: &Path, input: Input, bytes_read: Arc<AtomicU64>, bytes_total: u64) -> Self {
         Self {
             path: path.to_owned(),
-            lines: Lines::new(reader, LINE_BYTES_MAX),
+            lines: Lines::new(input, LINE_BYTES_MAX),
             texts: LineTexts::default(),
             number: 0,
             ended: false,
@@ -87,7 +102,8 @@ impl CaptureReader {
         }
     }
 
-    /// The next line; `None` at the end. Empty lines are passed over.
+    /// The next line; `None` at the end, and while a pipe holds no further whole line ([`CaptureReader::is_ended`] tells
+    /// which). Empty lines are passed over.
     ///
     /// # Errors
     /// [`CaptureError::Line`]: this line is bad, the next call goes on behind it. Any other error ends the file: the call
@@ -102,6 +118,7 @@ impl CaptureReader {
             }
             let raw = match self.lines.advance() {
                 Ok(raw) => raw,
+                Err(source) if source.kind() == ErrorKind::WouldBlock && self.is_pipe() => return Ok(None),
                 Err(source) => return self.broken_off(source),
             };
             match raw {
@@ -121,7 +138,36 @@ impl CaptureReader {
         self.current_line()
     }
 
-    /// Bytes taken from the file so far and bytes in the file, both as stored (compressed).
+    /// Whether this reads a pipe.
+    #[must_use]
+    pub const fn is_pipe(&self) -> bool {
+        matches!(self.lines.reader(), Input::Pipe(_))
+    }
+
+    /// Whether the end was reached; of a pipe, when its last writer is gone.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Waits until a pipe holds more or its last writer is gone, at most so long. A file is not waited for.
+    ///
+    /// # Errors
+    /// [`CaptureError::Read`] when the system cannot wait for it.
+    pub fn wait(&self, wait_max: Duration) -> Result<(), CaptureError> {
+        let Input::Pipe(pipe) = self.lines.reader() else { return Ok(()) };
+        pipe.get_ref().inner.wait(wait_max).map_err(|source| self.ended_early(source))
+    }
+
+    /// Takes no more from a pipe than it must: what was read is delivered, and a line read in part is read to its end if
+    /// that comes within `wait_max`; it is a bad line otherwise. What comes behind stays in the pipe. No effect on files.
+    pub fn end_after_line(&mut self, wait_max: Duration) {
+        if let Input::Pipe(pipe) = self.lines.reader_mut() {
+            pipe.get_mut().inner.end_after_line(wait_max);
+        }
+    }
+
+    /// Bytes taken from the file so far and bytes in the file, both as stored (compressed); a pipe has 0 of the latter.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         (self.bytes_read.load(Ordering::Relaxed), self.bytes_total)
@@ -171,6 +217,39 @@ impl CaptureReader {
 fn bad_line(path: &Path, line: u64, fault: LineFault, bytes: &[u8]) -> CaptureError {
     let kept = if fault == LineFault::TooLarge { bytes.len().min(RAW_BYTES_MAX) } else { bytes.len() };
     CaptureError::Line { path: path.to_owned(), line, fault, raw: bytes[..kept].to_vec() }
+}
+
+/// Where the bytes come from.
+enum Input {
+    /// A file or memory.
+    Stored(Box<dyn BufRead + Send>),
+    /// Another process.
+    Pipe(BufReader<Counted<Pipe>>),
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Stored(stored) => stored.read(buffer),
+            Self::Pipe(pipe) => pipe.read(buffer),
+        }
+    }
+}
+
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Self::Stored(stored) => stored.fill_buf(),
+            Self::Pipe(pipe) => pipe.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match self {
+            Self::Stored(stored) => stored.consume(amount),
+            Self::Pipe(pipe) => pipe.consume(amount),
+        }
+    }
 }
 
 /// Counts what is read from the file, for a progress bar in another thread.

@@ -1,7 +1,7 @@
-//! Recordings as a source: the frames of capture files in order, at any speed, with the receive times they were
-//! recorded with.
+//! Captures as a source: the frames of recorded files in order, at any speed, or those that another process writes into a
+//! named pipe, as they come; both with the receive times that the capture states.
 
-use super::{SourceParts, publish_status, sleep_until};
+use super::{SLEEP_MAX, SourceParts, publish_status, sleep_until};
 use crate::capture::{CaptureError, CaptureReader, Direction, LineFault, expand, venue_of};
 use crate::decoder::{Decoder, Reject, RejectReason};
 use crate::intake::Intake;
@@ -11,17 +11,20 @@ use feedd_core::counters::Counter;
 use feedd_core::outlet::Ended;
 use feedd_core::{Outlet, Source, SourceError, error_text};
 use feedd_model::{StatusCode, UnixNanos};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is replayed, and how.
 #[derive(Clone, Debug)]
 pub struct CaptureConfig {
-    /// Files and folders, in the order given; the files of a folder in the order of their names.
+    /// Files, folders and named pipes, in the order given; the files of a folder in the order of their names. A pipe is
+    /// read until its last writer is gone.
     pub paths: Vec<PathBuf>,
     /// Venue of all files; otherwise each file's folder names it.
     pub venue: Option<String>,
-    /// Pace.
+    /// Pace; [`Speed::Max`] with a pipe, whose writer sets it.
     pub speed: Speed,
 }
 
@@ -30,11 +33,11 @@ pub struct CaptureConfig {
 pub struct Progress {
     /// Bytes read.
     pub bytes: Counter,
-    /// Bytes in all files.
+    /// Bytes in all files; 0 when that is unknown because one is a pipe.
     pub total: Counter,
 }
 
-/// Recordings, one file after the other; each file is a session of its own.
+/// Captures, one file or pipe after the other; each is a session of its own.
 pub struct CaptureSource {
     parts: SourceParts,
     files: Vec<Session>,
@@ -46,16 +49,21 @@ struct Session {
     path: PathBuf,
     venue: String,
     bytes: u64,
+    is_pipe: bool,
 }
 
 /// Lines between two looks at the progress.
 const LINES_PER_LOOK: u64 = 256;
+/// How long a stop waits for the rest of a line that a pipe's writer is at. With two [`SLEEP_MAX`] it stays below the
+/// 100 ms in which a source ends.
+const REST_OF_LINE_MAX: Duration = Duration::from_millis(30);
 
 impl CaptureSource {
     /// Finds the files and their venues.
     ///
     /// # Errors
-    /// [`SourceError::Input`] when a path cannot be read, a folder holds no capture, or a venue is unknown.
+    /// [`SourceError::Input`] when a path cannot be read, a folder holds no capture, a venue is unknown, or a pipe is to
+    /// be read at a speed.
     pub fn new(parts: SourceParts, config: &CaptureConfig) -> Result<Self, SourceError> {
         let mut files = Vec::new();
         for path in &config.paths {
@@ -64,7 +72,11 @@ impl CaptureSource {
             }
         }
         let progress = Arc::new(Progress::default());
-        progress.total.set(files.iter().map(|f| f.bytes).sum());
+        match files.iter().find(|file| file.is_pipe) {
+            Some(pipe) if config.speed != Speed::Max => return Err(paced_pipe(&pipe.path)),
+            Some(_) => {}
+            None => progress.total.set(files.iter().map(|file| file.bytes).sum()),
+        }
         Ok(Self { parts, files, speed: config.speed, progress })
     }
 
@@ -77,7 +89,8 @@ impl CaptureSource {
     /// Delivers one file. `Some` when the source shall end. Whatever ends it, what was decoded is published.
     fn deliver(&self, file: &Session, before: u64, outlet: &mut Outlet) -> Result<Option<Ended>, SourceError> {
         let mut intake = Intake::new(self.parts.intake(&file.venue, decoder(&file.venue)?), outlet);
-        let mut reader = CaptureReader::open(&file.path).map_err(input)?;
+        let open = if file.is_pipe { CaptureReader::open_pipe } else { CaptureReader::open };
+        let mut reader = open(&file.path).map_err(input)?;
         let mut last_recv = None;
         let result = self.read(&mut reader, before, &mut intake, &mut last_recv, outlet);
         let published = intake.publish(outlet).err();
@@ -97,22 +110,37 @@ impl CaptureSource {
         // Each file is a recording of its own: the time between two files is not waited for.
         let mut pacer = RecordingPacer::new(self.speed, outlet.clock().mono());
         let path = reader.path().to_owned();
-        let mut begun = false;
+        let is_pipe = reader.is_pipe();
+        // Of a pipe nothing is taken when a stop came before the first line.
+        let (mut begun, mut waiting) = (false, is_pipe);
         for lines in 1u64.. {
-            if lines.is_multiple_of(LINES_PER_LOOK) {
+            let look = lines.is_multiple_of(LINES_PER_LOOK) || waiting;
+            if look {
                 self.progress.bytes.set(before + reader.progress().0);
-                // Also where no line gives an event: a stop must be seen.
-                if let Err(ended) = intake.publish(outlet) {
-                    return Ok(Some(ended));
-                }
+            }
+            // Also where no line gives an event: a stop must be seen.
+            if (look || intake.is_due(outlet))
+                && let Some(ended) = publish(reader, intake, outlet)
+            {
+                return Ok(Some(ended));
+            }
+            if std::mem::take(&mut waiting) {
+                reader.wait(SLEEP_MAX).map_err(input)?;
             }
             match reader.next_line() {
-                Ok(None) => break,
+                Ok(None) => {
+                    if reader.is_ended() {
+                        break;
+                    }
+                    // What is gathered goes out before the writer is waited for.
+                    waiting = true;
+                }
                 Ok(Some(line)) => {
                     let recv_ts = line.recv_ns.map(UnixNanos);
                     *last_recv = recv_ts.or(*last_recv);
                     if !std::mem::replace(&mut begun, true)
                         && let Err(ended) = publish_status(outlet, StatusCode::Connected, recv_ts)
+                        && !is_pipe
                     {
                         return Ok(Some(ended));
                     }
@@ -130,11 +158,6 @@ impl CaptureSource {
                     intake.bad_input(reject_of(fault), &place, &raw, &counters);
                 }
                 Err(error) => return Err(input(error)),
-            }
-            if intake.is_due(outlet)
-                && let Err(ended) = intake.publish(outlet)
-            {
-                return Ok(Some(ended));
             }
         }
         Ok(None)
@@ -177,20 +200,35 @@ impl Source for CaptureSource {
                     failed = Some(error);
                 }
             }
-            before += file.bytes;
+            before = (before + file.bytes).max(self.progress.bytes.get());
             self.progress.bytes.set(before);
         }
         failed.map_or(Ok(()), Err)
     }
 }
 
+/// Publishes what waits. `Some` when the source shall end at once.
+fn publish(reader: &mut CaptureReader, intake: &mut Intake, outlet: &mut Outlet) -> Option<Ended> {
+    match intake.publish(outlet) {
+        // What was taken from a pipe is nowhere else any more: it is delivered first, then the reader ends.
+        Err(Ended::Stopped) if reader.is_pipe() => {
+            reader.end_after_line(REST_OF_LINE_MAX);
+            None
+        }
+        published => published.err(),
+    }
+}
+
 fn session(path: PathBuf, venue: Option<&str>) -> Result<Session, SourceError> {
-    let bytes = std::fs::metadata(&path).map_or(0, |m| m.len());
+    // Where it cannot be looked at, opening it will say so.
+    let metadata = std::fs::metadata(&path).ok();
+    let bytes = metadata.as_ref().map_or(0, std::fs::Metadata::len);
+    let is_pipe = metadata.is_some_and(|metadata| metadata.file_type().is_fifo());
     let venue = match venue.map(str::to_owned).or_else(|| venue_of(&path)) {
         Some(venue) if decoder_for(&venue).is_some() => venue,
         named => return Err(unknown_venue(&path, named)),
     };
-    Ok(Session { path, venue, bytes })
+    Ok(Session { path, venue, bytes, is_pipe })
 }
 
 fn decoder(venue: &str) -> Result<Box<dyn Decoder>, SourceError> {
@@ -205,6 +243,11 @@ fn unknown_venue(path: &Path, named: Option<String>) -> SourceError {
         "{}: the folder's name {named:?} is no venue; give the venue (one of {known}) beside the path",
         path.display()
     );
+    SourceError::Input { what, source: None }
+}
+
+fn paced_pipe(path: &Path) -> SourceError {
+    let what = format!("{}: a named pipe is taken as its writer sends it; leave speed out, or \"max\"", path.display());
     SourceError::Input { what, source: None }
 }
 

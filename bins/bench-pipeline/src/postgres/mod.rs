@@ -1,0 +1,163 @@
+//! `sink postgres`: feedd's sink against psql's COPY of the same rows, and against the way of multi-row INSERTs.
+
+mod encoded;
+mod inserts;
+mod psql;
+mod rows;
+mod server;
+mod session;
+
+use crate::Interrupt;
+use crate::cli::{LayoutArg, PostgresArgs};
+use crate::contest::{Contest, Keep, ratios_table, ways_table};
+use crate::machine::Machine;
+use crate::meter::Run;
+use crate::report::{Goal, Report};
+use crate::spread::Spread;
+use crate::trades::Trades;
+use anyhow::Result;
+use inserts::Inserts;
+use psql::Psql;
+use rows::Tables;
+use serde_json::json;
+use server::Target;
+use session::Session;
+use std::path::PathBuf;
+
+/// Rows of a batch, and of a file that psql copies at once.
+const BATCHES: [usize; 3] = [50_000, 5_000, 500];
+
+const G1: Goal = Goal { name: "G1", what: "sink with ledger, 50k batches / psql \\copy", target: 0.95, gate: 0.80 };
+const G2: Goal = Goal { name: "G2", what: "sink, 5k batches / psql, 5k files", target: 1.0, gate: 0.85 };
+const G3: Goal = Goal { name: "G3", what: "saturation of the backend, 50k batches", target: 0.95, gate: 0.85 };
+const G6: Goal = Goal { name: "G6", what: "sink, 50k batches / INSERT, indexed table", target: 20.0, gate: 12.0 };
+
+/// # Errors
+/// When there is no server, a run fails, or what was stored is not what was written.
+pub(crate) fn measure(args: &PostgresArgs, interrupt: &Interrupt) -> Result<Report> {
+    let trades = Trades::simulate(usize::try_from(args.rows)?)?;
+    let layout = args.layout.layout();
+    // First, so that it is dropped last: it removes what was made.
+    let target = Target::new(&args.server)?;
+    let machine = Machine::look(&target.data_dir()?);
+    let files = tempfile::Builder::new().prefix("feedd-bench-").tempdir()?;
+    let mut ours = rows::Sink::open(&target, layout, &trades)?;
+    let tables = Tables::new(&target, layout)?;
+    let mut inserts = Inserts::new(&target, &trades)?;
+    let mut psql = Psql::start(&target)?;
+
+    let mut bench = Bench { tables, trades: &trades, runs_checked: 0 };
+    // Warms up, makes the partition, and leaves the rows that psql is to copy.
+    bench.run_sink(&mut ours, BATCHES[0])?;
+    let encoded = encoded::Encoded::read(&mut psql, bench.tables.leaf(), files.path())?;
+    let mut contests = Vec::new();
+    for batch_rows in BATCHES {
+        interrupt.check()?;
+        // One file for all rows is psql at its best.
+        let file_rows = if batch_rows == BATCHES[0] { trades.events.len() } else { batch_rows };
+        let paths = encoded.write_files(file_rows)?;
+        let names = [format!("sink, {batch_rows} rows a batch"), psql_name(file_rows, trades.events.len())];
+        let (bench, psql, ours) = (std::cell::RefCell::new(&mut bench), &mut psql, &mut ours);
+        contests.push(Contest::hold(
+            [&names[0], &names[1]],
+            Keep::SameServerCpu,
+            args.pairs,
+            [&mut || bench.borrow_mut().run_sink(ours, batch_rows), &mut || {
+                bench.borrow_mut().run_psql(psql, &paths, encoded.first_seq)
+            }],
+            interrupt,
+        )?);
+    }
+    {
+        let (bench, ours) = (std::cell::RefCell::new(&mut bench), &mut ours);
+        contests.push(Contest::hold(
+            [&format!("sink, {} rows a batch", BATCHES[0]), &format!("INSERT of {} rows", inserts::ROWS)],
+            Keep::All,
+            args.pairs,
+            [&mut || bench.borrow_mut().run_sink(ours, BATCHES[0]), &mut || {
+                bench.borrow_mut().run_inserts(&mut inserts)
+            }],
+            interrupt,
+        )?);
+    }
+    report(args, machine, &mut bench, contests)
+}
+
+fn psql_name(file_rows: usize, rows: usize) -> String {
+    if file_rows == rows { "psql \\copy, one file".to_owned() } else { format!("psql \\copy, {file_rows} rows a file") }
+}
+
+/// What a run needs around it: an empty table before, the check of what is stored after it.
+struct Bench<'a> {
+    tables: Tables,
+    trades: &'a Trades,
+    runs_checked: u64,
+}
+
+impl Bench<'_> {
+    fn run_sink(&mut self, sink: &mut rows::Sink<'_>, batch_rows: usize) -> Result<Run> {
+        self.tables.clear()?;
+        let (run, first_seq) = sink.run(batch_rows)?;
+        self.check_stored(first_seq)?;
+        Ok(run)
+    }
+
+    fn run_psql(&mut self, psql: &mut Psql, files: &[PathBuf], first_seq: u64) -> Result<Run> {
+        self.tables.clear()?;
+        let run = psql.copy(self.tables.leaf(), files, self.trades.totals.rows)?;
+        self.check_stored(first_seq)?;
+        Ok(run)
+    }
+
+    fn run_inserts(&mut self, inserts: &mut Inserts) -> Result<Run> {
+        inserts.clear()?;
+        self.tables.checkpoint()?;
+        let run = inserts.run()?;
+        inserts.check(&self.trades.totals)?;
+        self.runs_checked += 1;
+        Ok(run)
+    }
+
+    fn check_stored(&mut self, first_seq: u64) -> Result<()> {
+        self.tables.check(&self.trades.totals, first_seq)?;
+        self.runs_checked += 1;
+        Ok(())
+    }
+}
+
+fn report(args: &PostgresArgs, machine: Machine, bench: &mut Bench<'_>, contests: Vec<Contest>) -> Result<Report> {
+    let mut report = Report::new("sink postgres", machine);
+    let settings = bench.tables.settings()?;
+    let layout = args.layout.layout().name();
+    report.notes = vec![
+        format!("{} rows a run, {} pairs, layout {layout}; one connection each, same socket", args.rows, args.pairs),
+        settings.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", "),
+        "psql copies encoded files; its start is not in its time. INSERT sends typed parameters, prepared.".to_owned(),
+        format!("{} runs checked: rows, sequences and exact sums as written", bench.runs_checked),
+    ];
+    report.tables = vec![ways_table(&contests), ratios_table(&contests)];
+    let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
+    report.goals = vec![
+        (G1, median(contests[0].ratio())),
+        (G2, median(contests[1].ratio())),
+        (G3, median(contests[0].saturation())),
+    ];
+    // The goal is the default layout's.
+    if args.layout == LayoutArg::Compact {
+        report.goals.push((G6, median(contests[3].ratio())));
+    }
+    let totals = &bench.trades.totals;
+    report.figures.extend([
+        ("rows".to_owned(), json!(args.rows)),
+        ("pairs".to_owned(), json!(args.pairs)),
+        ("layout".to_owned(), json!(layout)),
+        ("server".to_owned(), settings.into_iter().map(|(name, value)| (name, json!(value))).collect()),
+        ("runs_checked".to_owned(), json!(bench.runs_checked)),
+        (
+            "stored".to_owned(),
+            json!({ "rows": totals.rows, "prices": totals.prices, "sizes": totals.sizes, "notional": totals.notional }),
+        ),
+        ("contests".to_owned(), contests.iter().map(Contest::json).collect()),
+    ]);
+    Ok(report)
+}

@@ -1,0 +1,507 @@
+//! P2: however a connection or a server fails, at every message of a batch's transaction, each event is stored once.
+//!
+//! Every run is one batch with one fault, after a fault-free batch that leaves a connection in the pool. It is offered as
+//! delivery does: again while the store is away; after an unknown outcome the position is asked for and the rest is cut
+//! anew. Needs a server.
+#![allow(clippy::unwrap_used, reason = "helpers outside #[test] fail the test that calls them")]
+
+use common::{Store, read_all};
+use feedd_core::contract::sink::{STREAM, batch, canonical, sample_events};
+use feedd_core::{Sink, SinkError, error_text};
+use feedd_model::{Epoch, Event, EventHead, MonoNanos, UnixNanos};
+use feedd_sink_postgres::{Layout, PostgresConfig, PostgresSink, Secret};
+use feedd_testkit::postgres::{Options, Server};
+use feedd_testkit::promise::{self, Report};
+use feedd_testkit::proxy::{At, Cut, Direction, Faults, How, Place, Plan, Proxy, Sides, Target};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::ops::Range;
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+mod common;
+
+/// Events of the fault-free batch before a fault: every kind is in it, so every statement is prepared.
+const WARM: usize = 13;
+/// Events of a batch with a fault: every kind is in it, so all these batches have the same messages.
+const BATCH: usize = 2 * WARM;
+/// Fault-free batches before all others.
+const LEARN: usize = 20;
+/// What a silent server costs; a busy machine needs less than half of it for a batch.
+const LIMIT: Duration = Duration::from_millis(900);
+/// Longest time until one batch is stored; a server that starts again is part of it.
+const WORKS_AGAIN: Duration = Duration::from_secs(90);
+
+const EPOCH: Epoch = Epoch(1);
+
+/// The events of the contract suite, all on one day: every batch goes to the same tables.
+fn events(count: usize) -> Vec<Event> {
+    let one_day = |(event, n): (Event, i64)| {
+        let recv_ts = Some(UnixNanos(1_723_100_000_000_000_000 + n * 100_003));
+        Event::new(EventHead { recv_ts, ..event.head() }, event.body())
+    };
+    sample_events(count).into_iter().zip(0..).map(one_day).collect()
+}
+
+/// The size of an ordinary run, of `FEEDD_SOAK=ci`, and of `FEEDD_SOAK=full`.
+fn size(ordinary: usize, ci: usize, full: usize) -> usize {
+    match std::env::var("FEEDD_SOAK") {
+        Ok(soak) if soak == "ci" => ci,
+        _ if promise::full() => full,
+        _ => ordinary,
+    }
+}
+
+fn with_tcp() -> Option<Rc<RefCell<Server>>> {
+    let server = Server::start_with(Options { tcp: true, ..Options::default() })?;
+    Some(Rc::new(RefCell::new(server)))
+}
+
+fn proxy(server: &Rc<RefCell<Server>>) -> Proxy {
+    Proxy::start(Target::Tcp(server.borrow().tcp_address().unwrap()), Plan::postgres())
+}
+
+fn config_through(store: &Store, proxy: &Proxy) -> PostgresConfig {
+    let mut config = store.config();
+    config.host = proxy.address().ip().to_string();
+    config.port = proxy.address().port();
+    config.password = Some(Secret::new(store.server.borrow().password()));
+    (config.batch_timeout, config.connect_timeout) = (LIMIT, LIMIT);
+    config
+}
+
+fn open(store: &Store, proxy: &Proxy) -> PostgresSink {
+    PostgresSink::open(config_through(store, proxy), store.instruments.clone()).unwrap()
+}
+
+/// What is done to one batch.
+#[derive(Clone, Debug)]
+enum Fault {
+    /// A cut, armed before the batch is offered.
+    Cut(Cut),
+    /// From about this message on nothing passes, or everything vanishes, one way or both, until the connection is reset
+    /// or (`heals`) goes on as if nothing had been.
+    Silence { faults: Faults, from: u64, heals: bool },
+    /// `pg_terminate_backend`, again and again.
+    Terminate,
+    /// SIGKILL to the server in the middle of it, and a start.
+    Kill,
+}
+
+impl Fault {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut(Cut { at: At::CommitReply { .. }, .. }) => "answer to COMMIT swallowed",
+            Self::Cut(Cut { how: How::Fin, .. }) => "FIN",
+            Self::Cut(Cut { how: How::Rst, .. }) => "RST",
+            Self::Silence { faults, .. } if faults.swallow != Sides::default() => "half open",
+            Self::Silence { .. } => "stall",
+            Self::Terminate => "backend terminated",
+            Self::Kill => "server killed",
+        }
+    }
+}
+
+/// Messages of one fault-free batch on a connection that is there, each way.
+#[derive(Clone, Copy, Debug)]
+struct Messages {
+    to_server: u64,
+    to_client: u64,
+}
+
+/// Every boundary of the transaction, both ways, by FIN and by RST.
+fn boundaries(messages: Messages) -> Vec<Cut> {
+    let ways = [(Direction::ToServer, messages.to_server), (Direction::ToClient, messages.to_client)];
+    let mut cuts = Vec::new();
+    for (direction, count) in ways {
+        for how in [How::Fin, How::Rst] {
+            let at = |nth, place| Cut { at: At::Message { direction, kind: None, nth, place }, how };
+            cuts.extend((1..=count).map(|nth| at(nth, Place::Before)));
+            cuts.push(at(count, Place::Behind));
+        }
+    }
+    cuts
+}
+
+/// The faults of all runs: a quarter are answers to COMMIT that are swallowed; the boundaries come round again and again.
+fn faults(runs: usize, messages: Messages, rng: &mut fastrand::Rng) -> Vec<Fault> {
+    let how = |rng: &mut fastrand::Rng| if rng.bool() { How::Fin } else { How::Rst };
+    let mut boundaries = boundaries(messages);
+    let mut rest = Vec::new();
+    (0..runs)
+        .map(|run| match run % 20 {
+            0 | 4 | 8 | 12 | 16 => Fault::Cut(Cut { at: At::CommitReply { nth: 1 }, how: how(rng) }),
+            2 => {
+                let place = if rng.bool() { Place::Before } else { Place::Behind };
+                Fault::Cut(Cut { at: At::Commit { nth: 1, place }, how: how(rng) })
+            }
+            10 => {
+                let sides = [Sides::BOTH, Sides::TO_SERVER, Sides::TO_CLIENT][rng.usize(..3)];
+                let faults = match rng.bool() {
+                    true => Faults { stall: sides, ..Faults::default() },
+                    false => Faults { swallow: sides, ..Faults::default() },
+                };
+                Fault::Silence { faults, from: rng.u64(..messages.to_server), heals: rng.bool() }
+            }
+            14 => Fault::Terminate,
+            18 => Fault::Kill,
+            _ => {
+                if rest.is_empty() {
+                    rng.shuffle(&mut boundaries);
+                    rest.clone_from(&boundaries);
+                }
+                Fault::Cut(rest.pop().unwrap())
+            }
+        })
+        .collect()
+}
+
+/// What is done after an outcome that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retry {
+    /// The position is asked for: what delivery does.
+    Asks,
+    /// The batch is offered again as if nothing had been stored: what a sink without a ledger does.
+    Blind,
+}
+
+/// Offers ranges as delivery does.
+struct Delivery {
+    sink: PostgresSink,
+    rng: fastrand::Rng,
+    retry: Retry,
+    /// For [`Retry::Blind`]: makes the ledger forget what it knows above this position.
+    forget: Option<Box<dyn Fn(usize) + Send>>,
+    /// Events that the sink has called stored.
+    stored: usize,
+    failed: u64,
+    /// Calls whose outcome was unknown and that turned out to be stored.
+    committed_unanswered: u64,
+}
+
+impl Delivery {
+    fn new(sink: PostgresSink, seed: u64) -> Self {
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { sink, rng, retry: Retry::Asks, forget: None, stored: 0, failed: 0, committed_unanswered: 0 }
+    }
+
+    /// Offers events until the first `end` are stored; first all in one batch, then cut anew.
+    fn store(&mut self, events: &[Event], end: usize) {
+        let limit = Instant::now() + WORKS_AGAIN;
+        let mut part = self.stored..end;
+        while self.stored < end {
+            assert!(Instant::now() < limit, "it never works again: {part:?}");
+            match self.sink.write(&batch(events, EPOCH, part.clone(), 64), MonoNanos(0)) {
+                Ok(()) => {
+                    self.stored = part.end;
+                    part = self.cut_anew(end);
+                }
+                // The same range again.
+                Err(SinkError::Unavailable { .. }) => self.pause(),
+                Err(SinkError::Unknown { .. }) => {
+                    self.failed += 1;
+                    self.after_unknown(&part, limit);
+                    part = self.cut_anew(end);
+                }
+                Err(error) => panic!("{part:?}: {}", error_text(&error)),
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        self.failed += 1;
+        // A server that starts needs the processor, too.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+
+    fn after_unknown(&mut self, part: &Range<usize>, limit: Instant) {
+        if self.retry == Retry::Blind {
+            self.forget.as_ref().unwrap()(self.stored);
+        }
+        let position = self.ask(limit);
+        assert!(position >= self.stored, "{} were called stored, {position} are", self.stored);
+        self.committed_unanswered += u64::from(position >= part.end);
+        self.stored = position;
+    }
+
+    fn ask(&mut self, limit: Instant) -> usize {
+        loop {
+            match self.sink.recover(STREAM, EPOCH) {
+                Ok(seq) => return usize::try_from(seq.0).unwrap(),
+                Err(SinkError::Unavailable { .. }) => self.pause(),
+                Err(error) => panic!("{}", error_text(&error)),
+            }
+            assert!(Instant::now() < limit, "the position can never be asked for again");
+        }
+    }
+
+    /// The next range, of any size up to the rest.
+    fn cut_anew(&mut self, end: usize) -> Range<usize> {
+        let start = self.stored.min(end);
+        start..end.min(start + self.rng.usize(1..=BATCH))
+    }
+}
+
+/// What the tables hold, by `psql` alone.
+#[derive(Debug)]
+struct Judged {
+    lost: u64,
+    duplicated: u64,
+    /// Rows that no event of ours is equal to.
+    altered: u64,
+}
+
+fn judge(store: &Store, events: &[Event]) -> Judged {
+    let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut altered = 0;
+    for (epoch, seq, event) in read_all(store) {
+        let wanted = usize::try_from(seq.0).ok().and_then(|at| events.get(at.checked_sub(1)?));
+        if epoch == EPOCH && wanted.is_some_and(|wanted| canonical(wanted) == canonical(&event)) {
+            *seen.entry(seq.0).or_default() += 1;
+        } else {
+            altered += 1;
+        }
+    }
+    Judged {
+        lost: events.len() as u64 - seen.len() as u64,
+        duplicated: seen.values().map(|count| count - 1).sum(),
+        altered,
+    }
+}
+
+/// Messages of a fault-free batch, each way, when nothing is new to the connection: the fewest of the first few batches, since
+/// some make instrument rows.
+fn messages(proxy: &Proxy, delivery: &mut Delivery, events: &[Event]) -> Messages {
+    let count = |way| proxy.counters().messages_of(way);
+    let mut fewest = Messages { to_server: u64::MAX, to_client: u64::MAX };
+    for _ in 0..LEARN {
+        let before = (count(Direction::ToServer), count(Direction::ToClient));
+        delivery.store(events, delivery.stored + BATCH);
+        fewest.to_server = fewest.to_server.min(count(Direction::ToServer) - before.0);
+        fewest.to_client = fewest.to_client.min(count(Direction::ToClient) - before.1);
+    }
+    fewest
+}
+
+/// Offers one batch while the fault happens. Whether it happened.
+fn suffer(fault: &Fault, store: &Store, proxy: &Proxy, delivery: &mut Delivery, events: &[Event], end: usize) -> bool {
+    if let Fault::Cut(cut) = fault {
+        proxy.arm(cut.clone());
+        delivery.store(events, end);
+        return proxy.disarm() == 0;
+    }
+    let sent = || proxy.counters().messages_of(Direction::ToServer);
+    let terminator = matches!(fault, Fault::Terminate).then(|| terminator(store));
+    let (sent_before, failed_before) = (sent(), delivery.failed);
+    // Slow enough for a fault to hit the middle.
+    proxy.set(Faults { delay: Duration::from_millis(1), ..Faults::default() });
+    std::thread::scope(|scope| {
+        let offering = scope.spawn(|| delivery.store(events, end));
+        let wait_for = |count: u64| {
+            while sent() < sent_before + count && !offering.is_finished() {
+                std::thread::yield_now();
+            }
+        };
+        match fault {
+            Fault::Silence { faults, from, heals } => {
+                wait_for(*from);
+                proxy.set(faults.clone());
+                // Longer than a batch may take.
+                std::thread::sleep(LIMIT + LIMIT / 4);
+                proxy.set(Faults::default());
+                // What has vanished on the way never comes: only a new connection helps.
+                if !*heals || faults.swallow != Sides::default() {
+                    proxy.cut_now(How::Rst);
+                }
+            }
+            Fault::Kill => {
+                wait_for(end as u64 % 20);
+                store.server.borrow_mut().kill9();
+                store.server.borrow_mut().start_again();
+            }
+            Fault::Terminate | Fault::Cut(_) => {}
+        }
+        offering.join().unwrap();
+    });
+    assert!(terminator.is_none_or(|mut psql| psql.wait().unwrap().success()));
+    proxy.set(Faults::default());
+    delivery.failed > failed_before
+}
+
+/// Terminates every backend of the sink, again and again for a while. It has begun when this returns.
+fn terminator(store: &Store) -> Child {
+    let sql = "DO $$ BEGIN FOR i IN 1..150 LOOP PERFORM pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE application_name = 'feedd'; PERFORM pg_stat_clear_snapshot(); PERFORM pg_sleep(0.003); \
+               END LOOP; END $$;";
+    let mut psql = store.server.borrow().psql_command(&store.database).spawn().unwrap();
+    psql.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+    let is_there = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'feedd'";
+    while store.sql(is_there) != "0" {
+        std::thread::yield_now();
+    }
+    psql
+}
+
+#[test]
+fn every_message_of_a_batch_can_be_the_last_one() {
+    let Some(server) = with_tcp() else { return };
+    let seed = promise::seed();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let runs = size(60, 500, 5000);
+    let events = events(LEARN * BATCH + runs * (WARM + BATCH) + 1);
+    let store = Store::new(&server, Layout::Compact);
+    let proxy = proxy(&server);
+    let mut delivery = Delivery::new(open(&store, &proxy), seed);
+    let messages = messages(&proxy, &mut delivery, &events);
+    let all_boundaries = boundaries(messages).len();
+    let faults = faults(runs, messages, &mut rng);
+    let mut happened: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut met = BTreeSet::new();
+    for fault in &faults {
+        let warm_end = delivery.stored + WARM;
+        delivery.store(&events, warm_end);
+        if suffer(fault, &store, &proxy, &mut delivery, &events, warm_end + BATCH) {
+            *happened.entry(fault.kind()).or_default() += 1;
+            met.insert(format!("{fault:?}"));
+        } else {
+            println!("did not happen: {fault:?}");
+        }
+        assert!(delivery.stored >= warm_end + BATCH, "{fault:?}");
+    }
+    // Without faults: it still lives, and one fresh event arrives at once.
+    let failed = delivery.failed;
+    let fresh = delivery.stored + 1;
+    let last = delivery.sink.write(&batch(&events, EPOCH, delivery.stored..fresh, 64), MonoNanos(0));
+    assert!(last.is_ok(), "a fresh event after all faults: {last:?}");
+    let judged = judge(&store, &events[..fresh]);
+    let boundaries_met = met.iter().filter(|fault| fault.contains("Message")).count();
+    let swallowed = proxy.counters().commits_swallowed;
+    let count = |kind: &str| happened.get(kind).copied().unwrap_or_default();
+    let total: u64 = happened.values().sum();
+    let note = format!(
+        "{messages:?} a batch; {boundaries_met} of {all_boundaries} boundaries cut; {swallowed} commits confirmed and the \
+         answer swallowed, {} unknown outcomes were stored; {failed} calls failed; {fresh} events",
+        delivery.committed_unanswered
+    );
+    println!("{note}");
+    Report::new("P2")
+        .runs(runs as u64)
+        .faults(total)
+        .fault_kinds(&format!("{happened:?}").replace(['{', '}', '"'], ""))
+        .lost(judged.lost)
+        .duplicated(judged.duplicated)
+        .seed(seed)
+        .note(&note)
+        .demand(judged.altered == 0, "rows differ from what was offered")
+        .demand(swallowed * 5 >= runs as u64, "fewer than a fifth of the runs were committed and unanswered")
+        .demand(delivery.committed_unanswered >= swallowed, "an unanswered commit was not found by asking")
+        .demand(total * 10 >= runs as u64 * 9, "too many faults did not happen")
+        .demand(count("server killed") > 0 && count("backend terminated") > 0, "no server or backend ended")
+        .demand(count("stall") + count("half open") > 0, "no connection was silent")
+        .demand(runs < 500 || boundaries_met == all_boundaries, "a boundary of the transaction was not cut")
+        .finish();
+}
+
+#[test]
+fn without_asking_the_ledger_unanswered_commits_are_stored_twice() {
+    let Some(server) = with_tcp() else { return };
+    let seed = promise::seed();
+    let runs = size(8, 20, 50);
+    let events = events((runs + 1) * BATCH);
+    for retry in [Retry::Blind, Retry::Asks] {
+        let store = Store::new(&server, Layout::Compact);
+        let proxy = proxy(&server);
+        let mut delivery = Delivery::new(open(&store, &proxy), seed);
+        // A connection of its own, so that nothing of the sink takes part in forgetting.
+        let forget = store.server.borrow().psql_command(&store.database);
+        let (program, args) = (forget.get_program().to_owned(), forget.get_args().map(Into::into).collect::<Vec<_>>());
+        let envs: Vec<_> = forget.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
+        delivery.retry = retry;
+        delivery.forget = Some(Box::new(move |stored| {
+            let args: &[std::ffi::OsString] = &args;
+            let mut psql = Command::new(&program);
+            let mut psql = psql.args(args).envs(envs.clone()).stdin(Stdio::piped()).spawn().unwrap();
+            let sql = format!("UPDATE ledger SET stored_seq = {stored};");
+            psql.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+            assert!(psql.wait().unwrap().success());
+        }));
+        delivery.store(&events, BATCH);
+        for run in 1..=runs {
+            let how = if run % 2 == 0 { How::Fin } else { How::Rst };
+            proxy.arm(Cut { at: At::CommitReply { nth: 1 }, how });
+            delivery.store(&events, (run + 1) * BATCH);
+        }
+        let judged = judge(&store, &events);
+        let swallowed = proxy.counters().commits_swallowed;
+        println!("{retry:?}: {runs} runs, {swallowed} commits confirmed and unanswered, {judged:?}");
+        assert_eq!((swallowed, judged.lost, judged.altered), (runs as u64, 0, 0), "{retry:?}");
+        // Blind: each of these batches stands there twice.
+        let doubled = if retry == Retry::Blind { runs * BATCH } else { 0 };
+        assert_eq!(judged.duplicated, doubled as u64, "{retry:?}");
+    }
+}
+
+#[test]
+fn two_recorders_fight_over_one_start_through_bad_networks() {
+    let Some(server) = with_tcp() else { return };
+    let seed = promise::seed();
+    let runs = size(60, 500, 5000);
+    let events = events(runs * BATCH);
+    let store = Store::new(&server, Layout::Compact);
+    let fight = |sink_names: [&str; 2]| {
+        let fighters: Vec<_> = [seed, !seed]
+            .into_iter()
+            .zip(sink_names)
+            .map(|(seed, name)| {
+                let proxy = proxy(&server);
+                let config = PostgresConfig { sink_name: name.to_owned(), ..config_through(&store, &proxy) };
+                let sink = PostgresSink::open(config, store.instruments.clone()).unwrap();
+                (proxy, Delivery::new(sink, seed), events.clone())
+            })
+            .collect();
+        let threads: Vec<_> = fighters
+            .into_iter()
+            .map(|(proxy, mut delivery, events)| {
+                std::thread::spawn(move || {
+                    while delivery.stored < events.len() {
+                        if delivery.rng.u8(..4) == 0 {
+                            let how = if delivery.rng.bool() { How::Fin } else { How::Rst };
+                            proxy.arm(Cut { at: At::CommitReply { nth: 1 }, how });
+                        }
+                        let end = events.len().min(delivery.stored + delivery.rng.usize(1..=2 * BATCH));
+                        delivery.store(&events, end);
+                        proxy.disarm();
+                    }
+                    (proxy.counters(), delivery.failed)
+                })
+            })
+            .collect();
+        let ended: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let swallowed: u64 = ended.iter().map(|(counters, _)| counters.commits_swallowed).sum();
+        let cuts: u64 = ended.iter().map(|(counters, _)| counters.cuts).sum();
+        (swallowed, cuts, ended.iter().map(|(_, failed)| failed).sum::<u64>())
+    };
+    let (swallowed, cuts, failed) = fight(["postgres", "postgres"]);
+    let judged = judge(&store, &events);
+    Report::new("P2")
+        .runs(runs as u64)
+        .faults(cuts)
+        .fault_kinds("two recorders with one identity, answers to COMMIT swallowed")
+        .lost(judged.lost)
+        .duplicated(judged.duplicated)
+        .seed(seed)
+        .note(&format!("{swallowed} commits confirmed and the answer swallowed; {failed} calls failed"))
+        .demand(judged.altered == 0, "rows differ from what was offered")
+        .demand(swallowed > 0, "no commit went unanswered")
+        .finish();
+    // The twin: with a ledger row each, nothing stands between the two.
+    fight(["one", "other"]);
+    let judged = judge(&store, &events);
+    assert_eq!(
+        (judged.lost, judged.duplicated),
+        (0, 2 * events.len() as u64),
+        "each of the two stores everything again"
+    );
+}
