@@ -189,10 +189,14 @@ mod tests {
             trade.side = Some(if trade.side == Some(Side::Sell) { Side::Buy } else { Side::Sell });
         };
         assert_ne!(altered(3, &flip), trades.totals);
+        // Sizes exchanged between two rows: only the notional shows it.
+        let a = trade_of(&trades.events[0]).unwrap();
+        let differs = |trade: &Trade| trade.price != a.price && trade.size != a.size;
+        let at = trades.events.iter().position(|event| differs(&trade_of(event).unwrap())).unwrap();
+        let b = trade_of(&trades.events[at]).unwrap();
         let mut events = trades.events.clone();
-        let (a, b) = (trade_of(&events[0]).unwrap(), trade_of(&events[1]).unwrap());
         events[0] = Event::new(events[0].head(), EventBody::Trade(Trade { size: b.size, ..a }));
-        events[1] = Event::new(events[1].head(), EventBody::Trade(Trade { size: a.size, ..b }));
+        events[at] = Event::new(events[at].head(), EventBody::Trade(Trade { size: a.size, ..b }));
         assert_ne!(Totals::of(&events).unwrap(), trades.totals);
         assert_ne!(Totals::of(&events[1..]).unwrap(), trades.totals);
     }

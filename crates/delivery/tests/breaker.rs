@@ -5,6 +5,7 @@
 
 use feedd_delivery::{Breaker, BreakerState, Retry};
 use feedd_model::MonoNanos;
+use feedd_testkit::promise::Report;
 use std::time::Duration;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -169,7 +170,15 @@ fn an_outage_of_an_hour_costs_a_bounded_number_of_attempts() {
     let seeds = 10_000;
     let counts = (0..seeds).map(|seed| failed_attempts(&mut Breaker::new(RETRY, seed), HOUR)).collect();
     let (found, bound) = (spread(counts), attempts_bound(HOUR));
-    println!("n={seeds}: mean {:.1}, p99 {}, max {}, bound {bound}", found.mean, found.p99, found.max);
+    let note = format!("mean {:.1}, p99 {}, max {}, bound {bound}", found.mean, found.p99, found.max);
+    println!("n={seeds}: {note}");
+    Report::new("P14")
+        .runs(seeds)
+        .faults(seeds)
+        .fault_kinds("outages of an hour, in virtual time")
+        .demand(found.max <= bound, "too many attempts")
+        .note(&note)
+        .finish();
     assert!((found.mean - 246.0).abs() < 1.0, "the theory of the bound: {}", found.mean);
     assert!(found.max <= bound, "{} of {bound}", found.max);
     let blind = failed_attempts(&mut Blind, HOUR);

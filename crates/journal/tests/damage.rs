@@ -9,6 +9,7 @@ use common::{DIR, Log, append, at, open_sim, seed};
 use feedd_journal::testing::SimDisk;
 use feedd_journal::{Cause, Recovered};
 use feedd_model::UnixNanos;
+use feedd_testkit::promise::Report;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -126,6 +127,7 @@ impl Base {
 fn one_flipped_bit_costs_one_frame() {
     let stride = if common::is_full() { 1 } else { 127 };
     println!("every {stride}. bit");
+    let mut flipped = 0;
     for base in [base(true), base(false)] {
         for file in 0..3 {
             for bit in (0..base.files[file].1.len() * 8).step_by(stride) {
@@ -135,9 +137,11 @@ fn one_flipped_bit_costs_one_frame() {
                         bytes[byte] ^= 1 << (bit % 8);
                     }
                 });
+                flipped += 1;
             }
         }
     }
+    Report::new("P5").runs(flipped).faults(flipped).fault_kinds("flipped bits").finish();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use common::{DIR, Log, append, at, open_sim, seed};
 use feedd_journal::testing::{Fault, SimDisk};
 use feedd_journal::{Cause, Journal, JournalError};
 use feedd_model::UnixNanos;
+use feedd_testkit::promise::Report;
 use std::path::Path;
 
 /// Commits until it works; tells how often it failed.
@@ -65,7 +66,8 @@ fn a_failure_at_any_call_makes_nothing_falsely_durable() {
             );
         }
     }
-    println!("{runs} runs met the fault, {given_up} segments given up");
+    let note = format!("{given_up} segments given up");
+    Report::new("P7").runs(runs).faults(runs).fault_kinds("failed writes and syncs").seed(first).note(&note).finish();
     assert!(given_up > 100);
 }
 

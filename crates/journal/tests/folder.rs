@@ -9,6 +9,7 @@ use common::{Log, append, at, config, instruments, start};
 use feedd_core::LockError;
 use feedd_journal::{FrameKind, Journal, JournalConfig, JournalError, Repair, dump, inspect, repair_plan};
 use feedd_model::UnixNanos;
+use feedd_testkit::promise::Report;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ fn a_second_writer_is_refused_by_pid_and_changes_nothing() {
     // A number that a dead process left is no lock.
     std::fs::write(dir.path().join("lock"), "1\n").unwrap();
     open(dir.path(), 2).unwrap();
+    Report::new("P22").runs(2).faults(2).fault_kinds("second writer, number of a dead process").finish();
 }
 
 #[test]
@@ -185,6 +187,7 @@ fn the_golden_journal_of_format_1_is_read_whole() {
     }
     assert!(text == std::fs::read_to_string(golden.join("format-1.txt")).unwrap(), "golden/format-1.txt differs");
     assert_eq!(log.ends.len(), 1);
+    Report::new("P24").runs(1).note("format 1").finish();
 }
 
 #[test]
@@ -233,6 +236,7 @@ fn a_newer_format_is_refused_untouched() {
     }
     assert_eq!(contents(dir.path()), before);
     assert!(!dir.path().join("quarantine").exists());
+    Report::new("P24").runs(2).faults(1).fault_kinds("unknown newer format").finish();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use common::{DIR, Log, SEGMENT_BYTES, append, at, config, instruments, open_sim,
 use feedd_journal::testing::{Fault, SimDisk};
 use feedd_journal::{Journal, JournalConfig, JournalError};
 use feedd_model::UnixNanos;
+use feedd_testkit::promise::Report;
 use std::path::Path;
 
 /// Appends and commits; on a full disk `make_room` is called and the commit tried again.
@@ -70,6 +71,7 @@ fn no_space_at_any_call_loses_nothing() {
         let log = Log::read(&mut journal.cursor());
         assert_eq!((log.seqs(1), &log.missing[..]), ((1..=last).collect(), &[][..]), "call {call}");
     }
+    Report::new("P6").runs(400).faults(failed).fault_kinds("no space at every I/O call").finish();
     assert!(failed > 100, "{failed} runs met the fault");
 }
 

@@ -8,6 +8,7 @@ use common::{append, at, config, event, open_sim_with, seed};
 use feedd_journal::testing::SimDisk;
 use feedd_journal::{Cause, Item, Journal, Sync};
 use feedd_model::Position;
+use feedd_testkit::promise::Report;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -165,7 +166,14 @@ fn nothing_durable_is_lost_in_random_power_cuts() {
             run(seed, &SimDisk::new(seed), &random_lives(seed)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         durable += truth.durable.values().sum::<u64>();
     }
-    println!("{runs} runs, {durable} durable events, 0 lost");
+    let kinds = "power cuts: reordered and torn sectors, lost folder entries";
+    Report::new("P1")
+        .runs(runs)
+        .faults(runs)
+        .fault_kinds(kinds)
+        .seed(first)
+        .note(&format!("{durable} durable"))
+        .finish();
     assert!(durable > runs * 100, "the runs did something");
 }
 
@@ -185,7 +193,8 @@ fn nothing_durable_is_lost_whatever_call_was_the_last() {
             cuts += 1;
         }
     }
-    println!("{cuts} cuts, up to {longest} calls");
+    let kinds = "power cuts after every I/O call of a trace";
+    Report::new("P1").runs(cuts).faults(cuts).fault_kinds(kinds).seed(first).finish();
     assert!(longest > 80, "the trace is not trivial: {longest}");
 }
 

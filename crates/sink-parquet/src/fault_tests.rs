@@ -177,6 +177,12 @@ fn any_single_failing_call_is_survived_exactly_once() {
             fired += faults.fired.load(Ordering::Relaxed);
             assert_eq!(stored(dir.path()), dense(300), "{name} fails after {successes}");
         }
+        let faults = u64::try_from(fired).unwrap();
+        feedd_testkit::promise::Report::new("P20")
+            .runs(39)
+            .faults(faults)
+            .fault_kinds(&format!("failed {name}"))
+            .finish();
         assert!(fired > 20, "{name} failed {fired} times");
         // A failed sync gives a file up; a failed rename, or the sync of a new folder's parent, is tried again.
         assert_eq!(recoveries > 0, name != "rename", "{name}: {recoveries} recoveries");
