@@ -40,8 +40,10 @@ pub(crate) struct Table {
 pub(crate) struct Report {
     pub(crate) command: &'static str,
     pub(crate) machine: Machine,
-    /// How it was measured, and what makes it doubtful.
+    /// How it was measured.
     pub(crate) notes: Vec<String>,
+    /// What makes the figures doubtful.
+    pub(crate) warnings: Vec<String>,
     pub(crate) tables: Vec<Table>,
     pub(crate) goals: Vec<(Goal, Option<f64>)>,
     /// The same for machines.
@@ -50,7 +52,16 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(command: &'static str, machine: Machine) -> Self {
-        Self { command, machine, notes: Vec::new(), tables: Vec::new(), goals: Vec::new(), figures: Map::new() }
+        let warnings = machine.warnings();
+        Self {
+            command,
+            machine,
+            notes: Vec::new(),
+            warnings,
+            tables: Vec::new(),
+            goals: Vec::new(),
+            figures: Map::new(),
+        }
     }
 
     pub(crate) fn print(&self, json: bool) -> io::Result<()> {
@@ -76,7 +87,7 @@ impl Report {
             ("version".to_owned(), json!(VERSION)),
             ("command".to_owned(), json!(self.command)),
             ("machine".to_owned(), self.machine.json()),
-            ("warnings".to_owned(), json!(self.machine.warnings())),
+            ("warnings".to_owned(), json!(self.warnings)),
             ("notes".to_owned(), json!(self.notes)),
             ("goals".to_owned(), goals.collect()),
             ("rss_peak_mib".to_owned(), json!(meter::rss_peak_mib())),
@@ -89,7 +100,7 @@ impl Report {
         for line in self.machine.lines().iter().chain(&self.notes) {
             writeln!(out, "{line}")?;
         }
-        for warning in self.machine.warnings() {
+        for warning in &self.warnings {
             writeln!(out, "WARNING: {warning}")?;
         }
         for table in &self.tables {

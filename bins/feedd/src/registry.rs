@@ -14,7 +14,7 @@ use feedd_sink_postgres::{Layout, PostgresConfig, PostgresSink, Secret, Tls};
 use feedd_venues::sim::SimConfig;
 use feedd_venues::sources::{CaptureConfig, CaptureSource, Progress, SimSource, SourceParts};
 use feedd_venues::{pace, validate};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 type BuildSink = fn(&SinkSettings, &Config, &Instruments) -> Result<Box<dyn Sink>>;
@@ -67,6 +67,7 @@ pub fn postgres_config(config: &Config, sink_name: &str) -> Result<PostgresConfi
         connect_timeout: given.connect_timeout,
         batch_timeout: given.batch_timeout,
         partitions_ahead_days: given.partitions_ahead,
+        retain_days: NonZeroU32::new(given.retain_days),
         sink_name: sink_name.to_owned(),
         ..PostgresConfig::new(&given.host, &given.database, &given.user)
     })

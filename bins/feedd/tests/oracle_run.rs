@@ -326,7 +326,9 @@ fn kills_of_recorder_and_server_lose_double_and_alter_nothing() {
     let rows_of_files = || files.iter().flat_map(rows_of_file);
     let same = identities(parsed(&text)) == identities(rows_of_files());
     let (in_tables, in_files) = (judge(parsed(&text), &evidence), judge(rows_of_files(), &evidence));
-    println!("{faults:?} within {recorded:?}\nPostgreSQL: {in_tables}\nParquet: {in_files}");
+    let durable: Vec<String> = scene.durable.iter().map(ToString::to_string).collect();
+    println!("{faults:?} within {recorded:?}, durable before kills: {durable:?}");
+    println!("PostgreSQL: {in_tables}\nParquet: {in_files}");
     assert_whole_starts(&scene);
     // A start that is killed before its first event is durable leaves its gap to the next.
     assert!((1..=plan.kills as usize).contains(&gaps.len()), "at most one gap a kill of the recorder: {gaps:?}");

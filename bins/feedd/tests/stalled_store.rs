@@ -52,16 +52,16 @@ const GROWTH_KIB_MAX: u64 = (10_000 * 64 + (22 + 34 + 30) * BLOCK_BYTES + 2 * (1
 
 #[test]
 fn a_store_that_stalls_gets_everything_afterwards() {
-    report_stalls("P9", &loads(1));
+    report_stalls(&loads(1));
 }
 
 #[test]
 fn a_store_that_stalls_under_a_hundredfold_rate_gets_everything_afterwards() {
-    report_stalls("P9", &loads(100));
+    report_stalls(&loads(100));
 }
 
-fn report_stalls(promise: &str, loads: &[Load]) {
-    let mut report = Report::new(promise).fault_kinds("stalls of the store");
+fn report_stalls(loads: &[Load]) {
+    let mut report = Report::new("P9").fault_kinds("stalls of the store");
     let (mut runs, mut lost, mut duplicated, mut notes) = (0, 0, 0, Vec::new());
     for load in loads {
         let Some(outcome) = stall(load) else { return };
@@ -105,9 +105,10 @@ fn stall(load: &Load) -> Option<Outcome> {
     let at_rest_kib = pg::memory_peak_kib(feedd.pid()).unwrap();
     proxy.set(STALL);
     let begun = Instant::now();
-    let lines = feedd.said().lines().count();
+    let health_lines = |feedd: &Feedd| feedd.said().matches("Pipeline Health").count();
+    let lines = health_lines(&feedd);
     // Two lines later, what the line tells of was read behind the stall's begin: nothing above it can have been sent.
-    pg::wait(&mut feedd, most, "two health lines", |feedd| feedd.said().lines().count() >= lines + 2);
+    pg::wait(&mut feedd, most, "two health lines", |feedd| health_lines(feedd) >= lines + 2);
     let durable_at_stall = pg::durable(&feedd.said()).unwrap();
     // The source goes on as if nothing was: everything it has to give becomes durable.
     pg::wait(&mut feedd, most, "everything durable", |feedd| pg::durable(&feedd.said()) >= Some(events));
@@ -117,10 +118,10 @@ fn stall(load: &Load) -> Option<Outcome> {
     let mut peak_kib = pg::memory_peak_kib(feedd.pid()).unwrap();
 
     proxy.set(Faults::default());
-    let mut ended = false;
-    while !ended {
+    let back = Instant::now();
+    while feedd.is_running() {
         peak_kib = pg::memory_peak_kib(feedd.pid()).unwrap_or(peak_kib);
-        ended = !feedd.is_running();
+        assert!(back.elapsed() < most, "the store is back, and the recorder does not end");
         std::thread::sleep(Duration::from_millis(5));
     }
     let account = feedd.wait().assert_complete("after a stall");
@@ -165,7 +166,8 @@ fn report_absent(name: &str, faults: &Faults, end_max: Duration) {
         assert!(late < Duration::from_secs(1), "{case}: {:?} from the signal to the end", absent.end);
         lost += absent.lost;
         duplicated += absent.duplicated;
-        ends.push(format!("{case}: ended {:.2} s after the signal", absent.end.as_secs_f64()));
+        let [start, end] = [absent.start, absent.end].map(|time| time.as_secs_f64());
+        ends.push(format!("{case}: recording {start:.2} s after the start, ended {end:.2} s after the signal"));
     }
     let note = format!("{}; stop.deadline {DEADLINE:?}", ends.join("; "));
     println!("{note}");
@@ -182,6 +184,8 @@ fn report_absent(name: &str, faults: &Faults, end_max: Duration) {
 struct Absent {
     lost: u64,
     duplicated: u64,
+    /// Until it records.
+    start: Duration,
     /// From the signal to the end.
     end: Duration,
 }
@@ -190,8 +194,8 @@ struct Absent {
 fn absent(case: &str, faults: &Faults, required: bool) -> Option<Absent> {
     let server = Server::start()?;
     let database = server.create_database();
-    let plan = Plan { faults: faults.clone(), ..Plan::default() };
-    let proxy = Proxy::start(Target::Unix(server.socket()), plan);
+    let proxy = Proxy::start(Target::Unix(server.socket()), Plan::default());
+    proxy.set(faults.clone());
     let mut settings = pg::settings("127.0.0.1", proxy.address().port(), &database);
     for setting in [format!("sink.1.required={required}"), format!("stop.deadline={}s", DEADLINE.as_secs())] {
         settings.extend(["--set".to_owned(), setting]);
@@ -201,7 +205,10 @@ fn absent(case: &str, faults: &Faults, required: bool) -> Option<Absent> {
         let sinks = ["--sink", "parquet", "--sink", "postgres", "--set", "source.0.rate=2000"];
         pg::run_args(dir.path(), &settings, &[&SIM[..], &sinks, more].concat())
     };
+    let begun = Instant::now();
     let mut feedd = Feedd::start(&args(&[]));
+    feedd.wait_until_said("recording 1 source(s)");
+    let start = begun.elapsed();
     pg::wait(&mut feedd, Duration::from_secs(60), "events", |feedd| pg::durable(&feedd.said()) > Some(2_000));
     feedd.signal("TERM");
     let signalled = Instant::now();
@@ -228,5 +235,5 @@ fn absent(case: &str, faults: &Faults, required: bool) -> Option<Absent> {
     let expected = accepted + next.get("events.accepted");
     let (rows, different) = spreads.iter().fold((0, 0), |sum, s| (sum.0 + s.rows, sum.1 + s.different));
     assert!(spreads.len() == 2 && spreads.iter().all(pg::Spread::is_dense), "{case}: {spreads:?}");
-    Some(Absent { lost: expected - different, duplicated: rows - different, end })
+    Some(Absent { lost: expected - different, duplicated: rows - different, start, end })
 }

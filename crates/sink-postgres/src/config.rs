@@ -4,6 +4,7 @@ use crate::error::fatal;
 use feedd_core::SinkError;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,6 +111,8 @@ pub struct PostgresConfig {
     pub partitions_ahead_days: u16,
     /// Whether the sink indexes finished days by itself ([`crate::maintain()`] does so on request).
     pub build_indexes: bool,
+    /// Whether, and after how many days, whole days are dropped by the sink itself. None by default.
+    pub retain_days: Option<NonZeroU32>,
 }
 
 impl PostgresConfig {
@@ -134,6 +137,7 @@ impl PostgresConfig {
             sink_name: "postgres".to_owned(),
             partitions_ahead_days: 2,
             build_indexes: true,
+            retain_days: None,
         }
     }
 

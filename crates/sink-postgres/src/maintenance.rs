@@ -202,7 +202,11 @@ impl Drop for Background {
 fn run(database: &Database, now: UnixNanos, stop: &AtomicBool) {
     let work = async {
         let client = database.admin().await?;
-        build(&client, &database.config, now).await
+        build(&client, &database.config, now).await?;
+        if let Some(keep_days) = database.config.retain_days {
+            drop_older(&client, &database.config, now.unix_day() - i64::from(keep_days.get()), false).await?;
+        }
+        Ok::<(), Fault>(())
     };
     let stopped = async {
         while !stop.load(Ordering::Relaxed) {
@@ -213,14 +217,14 @@ fn run(database: &Database, now: UnixNanos, stop: &AtomicBool) {
         runtime.block_on(async {
             futures_util::pin_mut!(work, stopped);
             match futures_util::future::select(work, stopped).await {
-                futures_util::future::Either::Left((built, _)) => built.map(|_| ()),
+                futures_util::future::Either::Left((done, _)) => done,
                 futures_util::future::Either::Right(_) => Ok(()),
             }
         })
     });
     match result {
         Ok(Ok(())) => {}
-        Ok(Err(fault)) => tracing::warn!(error = %fault, "building indexes of finished days failed; it is tried again"),
+        Ok(Err(fault)) => tracing::warn!(error = %fault, "looking after finished days failed; it is tried again"),
         Err(error) => tracing::warn!(error = error_text(&error), "building indexes failed; it is tried again"),
     }
 }

@@ -120,7 +120,7 @@ impl Partitions {
             ))
             .await;
         let Err(error) = made else {
-            tracing::info!(partition = leaf, "partition made");
+            tracing::debug!(partition = leaf, "partition made");
             self.known.insert((table, day));
             return Ok(());
         };

@@ -208,7 +208,8 @@ fn a_line_arrives_while_the_writer_is_quiet_and_a_stop_ends_the_source_then() {
     assert_eq!(ids(&events), [1, 2, 3]);
     assert_eq!(statuses(&events), [StatusCode::Connected, StatusCode::Ended]);
     assert_eq!((totals.frames, totals.frames_rejected, totals.dropped), (3, 0, 0));
-    assert!(writer.write_all(b"\n").is_err(), "the source has closed its end, the writer only now");
+    // The writer had the pipe open to here.
+    drop(writer);
 }
 
 #[test]

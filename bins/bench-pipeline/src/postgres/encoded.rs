@@ -80,8 +80,8 @@ mod tests {
         let read = |rows: usize| -> Vec<Vec<u8>> {
             encoded.write_files(rows).unwrap().iter().map(|path| std::fs::read(path).unwrap()).collect()
         };
-        assert_eq!(read(3), [all.clone()]);
-        assert_eq!(read(9), [all.clone()]);
+        assert_eq!(read(3), std::slice::from_ref(&all));
+        assert_eq!(read(9), std::slice::from_ref(&all));
         let halves = [[HEADER, &row(1), &row(2), &TRAILER].concat(), [HEADER, &row(3), &TRAILER].concat()];
         assert_eq!(read(2), halves);
         for end in 0..all.len() {

@@ -27,6 +27,10 @@ use std::path::PathBuf;
 /// Rows of a batch, and of a file that psql copies at once.
 const BATCHES: [usize; 3] = [50_000, 5_000, 500];
 
+/// Fewer rows are over before a COPY is in its stride, fewer pairs leave the quartiles to chance.
+const ROWS_QUOTABLE: u32 = 200_000;
+const PAIRS_QUOTABLE: u32 = 21;
+
 const G1: Goal = Goal { name: "G1", what: "sink with ledger, 50k batches / psql \\copy", target: 0.95, gate: 0.80 };
 const G2: Goal = Goal { name: "G2", what: "sink, 5k batches / psql, 5k files", target: 1.0, gate: 0.85 };
 const G3: Goal = Goal { name: "G3", what: "saturation of the backend, 50k batches", target: 0.95, gate: 0.85 };
@@ -135,6 +139,12 @@ fn report(args: &PostgresArgs, machine: Machine, bench: &mut Bench<'_>, contests
         "psql copies encoded files; its start is not in its time. INSERT sends typed parameters, prepared.".to_owned(),
         format!("{} runs checked: rows, sequences and exact sums as written", bench.runs_checked),
     ];
+    if args.rows < ROWS_QUOTABLE || args.pairs < PAIRS_QUOTABLE {
+        report.warnings.push(format!("figures worth quoting need --rows {ROWS_QUOTABLE} --pairs {PAIRS_QUOTABLE}"));
+    }
+    if contests[0].is_disturbed() {
+        report.warnings.push("something else used the cores: psql's own backend had to wait; measure again".to_owned());
+    }
     report.tables = vec![ways_table(&contests), ratios_table(&contests)];
     let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
     report.goals = vec![
