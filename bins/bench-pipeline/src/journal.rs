@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of events of one commit.
 const CHUNKS: [usize; 3] = [64 << 10, 256 << 10, 1 << 20];
-/// Bytes of one turn: some commits even of the largest size.
-const TURN_BYTES: usize = 8 << 20;
+/// Bytes of one turn: two commits of the largest size, and many pairs even on a disk of milliseconds.
+const TURN_BYTES: usize = 2 << 20;
 const PAIRS_MIN: usize = 3;
 const EVENT_BYTES: usize = 64;
 

