@@ -285,8 +285,16 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     let spec = source(folder.path(), &common::synthetic::session(40_000, 1_000_000));
     let dir = disk.path().join("data");
     disk.fill((8 << 10) - 128);
-    let args =
-        ["--source", &spec, "--set", "retry.delay=50ms", "--set", "parquet.memory_max=1MiB", "--set", "journal.mode=off"];
+    let args = [
+        "--source",
+        &spec,
+        "--set",
+        "retry.delay=50ms",
+        "--set",
+        "parquet.memory_max=1MiB",
+        "--set",
+        "journal.mode=off",
+    ];
     let mut feedd = Feedd::start(&run_args(&dir, &args));
     feedd.wait_until_said("it is tried again, nothing is given up");
     assert!(feedd.said().contains("No space left on device"), "{}", feedd.said());

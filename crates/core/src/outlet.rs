@@ -257,8 +257,7 @@ impl Outlet {
 
     /// Marks a hole by an event of the recorder's own, received when the hole ended. False when there is no room.
     pub fn mark_gap(&mut self, gap: Gap) -> bool {
-        let head =
-            EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: gap.to_ts, flags: Flags::NONE };
+        let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: gap.to_ts, flags: Flags::NONE };
         let marked = self.try_push(&[Event::new(head, EventBody::Gap(gap))]);
         if marked {
             self.parts.counters.events_own.add(1);

@@ -7,9 +7,9 @@
 //! - [`promise`]: what a test of a promise found, as a line of a report.
 //! - [`disk`]: disks that lose power and disks that are full.
 //!
-//! For tests only: no package depends on it but as a dev-dependency. Leaves out on purpose: clients of a database (`psql`
-//! reads back, so that the reader shares nothing with the writer) and an asynchronous runtime. A helper that fails fails
-//! the test: it panics with what is wrong.
+//! For tests and for measuring programs: no part of the recorder depends on it. Leaves out on purpose: clients of a
+//! database (`psql` reads back, so that the reader shares nothing with the writer) and an asynchronous runtime. A helper
+//! that fails fails the test: it panics with what is wrong.
 //!
 //! ```
 //! use feedd_testkit::oracle::Oracle;
