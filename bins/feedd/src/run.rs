@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 
 /// How soon a signal or a bound is noticed.
 const POLL: Duration = Duration::from_millis(20);
-/// How long after the stop deadline the sink may take to come back from its last calls (writing what it was given,
+/// How long before the stop deadline whoever waits is told to leave, when a journal keeps what is not stored.
+const LEAVE: Duration = Duration::from_secs(1);
+/// Without a journal: how long after the stop deadline the sink may take to come back from its last calls (writing what it was given,
 /// closing its files). A disk or server that hangs must not keep the process from ending.
 const SINK_RETURN: Duration = Duration::from_secs(5);
 /// Exit code of a second signal: the run was given up at once.
@@ -141,16 +143,25 @@ fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadlin
     let start = Instant::now();
     let mut stopping: Option<Instant> = None;
     while !run.is_over() {
-        let due = signalled.load(Ordering::Relaxed) || bound.is_some_and(|bound| start.elapsed() >= bound);
+        // Also when storage itself asks for the end, because the journal failed.
+        let due = signalled.load(Ordering::Relaxed)
+            || bound.is_some_and(|bound| start.elapsed() >= bound)
+            || run.stop().is_requested();
         if due && stopping.is_none() {
             tracing::info!("stopping: sources end, rings drain, the sink is flushed (at most {deadline:?})");
             run.stop().request();
             stopping = Some(Instant::now());
         }
-        if stopping.is_some_and(|since| since.elapsed() >= deadline) {
+        // What a sink lacks is in the journal, so nothing is gained by waiting for one that hangs; without a journal it is.
+        let (wait, give_up) = if run.is_journalled() {
+            (deadline - (deadline / 10).min(LEAVE), deadline)
+        } else {
+            (deadline, deadline + SINK_RETURN)
+        };
+        if stopping.is_some_and(|since| since.elapsed() >= wait) {
             run.stop().abort();
         }
-        if stopping.is_some_and(|since| since.elapsed() >= deadline + SINK_RETURN) {
+        if stopping.is_some_and(|since| since.elapsed() >= give_up) {
             return false;
         }
         std::thread::sleep(POLL);

@@ -71,6 +71,12 @@ impl Run {
         self.data_dir.path()
     }
 
+    /// Whether a journal keeps what sinks have not stored.
+    #[must_use]
+    pub const fn is_journalled(&self) -> bool {
+        self.journal.is_some()
+    }
+
     /// Whether storage has ended: by itself after the sources, or because it cannot go on. A sink that stopped does not end
     /// a run with a journal, which keeps everything for it.
     #[must_use]
@@ -113,13 +119,12 @@ impl Run {
         for lane in std::mem::take(&mut self.lanes) {
             let name = lane.name;
             match lane.thread.join() {
-                Ok(LaneEnd::Drained) => {}
-                // Told below, by what it costs.
-                Ok(LaneEnd::Deadline) => {}
+                // What a deadline costs is told below.
+                Ok(LaneEnd::Drained | LaneEnd::Deadline) => {}
                 Ok(LaneEnd::Fatal(error)) => {
                     troubles.push(format!("storage stopped: sink {name}: {}", error_text(&error)))
                 }
-                Err(_) => troubles.push(format!("the thread of sink {name} panicked")),
+                Ok(LaneEnd::Panicked) | Err(_) => troubles.push(format!("the thread of sink {name} panicked")),
             }
         }
         for source in std::mem::take(&mut self.sources) {

@@ -6,7 +6,7 @@ use feedd_core::counters::JournalCounters;
 use feedd_core::link::LinkReceiver;
 use feedd_core::{Block, Clock, Stop, error_text};
 use feedd_journal::{Journal, JournalError};
-use feedd_model::{MonoNanos, Position, Seq};
+use feedd_model::{Event, MonoNanos, Position, Seq, UnixNanos};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ const TRIM_NANOS: u64 = 50_000_000;
 const SLEEP_NANOS_MAX: u64 = 50_000_000;
 /// Pause between two attempts while there is no room; well below the 2 s after which capture must go on.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
+/// A receive time further back is a recording's: nothing waits so long on its way to the journal.
+const RECENT_NANOS: i64 = 3_600_000_000_000;
 /// How often a running wait is told again.
 const FULL_TELL_NANOS: u64 = 10_000_000_000;
 
@@ -125,7 +127,7 @@ impl JournalLane {
     }
 
     fn append(&mut self, block: &Block) {
-        let (at, mut start) = (self.parts.clock.wall(), 0);
+        let (at, mut start) = (received(block, self.parts.clock.wall()), 0);
         self.oldest.get_or_insert_with(|| self.parts.clock.mono());
         for run in block.runs() {
             let end = start + run.events as usize;
@@ -250,6 +252,20 @@ impl JournalLane {
     }
 }
 
+/// When the block was received: the earliest of its sources' last receive times, so that a gap after a kill begins before
+/// anything that was still on its way. Events of a recording have times of their own, long ago; then it is `wall`.
+fn received(block: &Block, wall: UnixNanos) -> UnixNanos {
+    let (mut end, mut earliest) = (0, wall);
+    for run in block.runs() {
+        end += run.events as usize;
+        let last = block.events().get(end.wrapping_sub(1)).and_then(Event::recv_ts);
+        if let Some(at) = last.filter(|at| (0..RECENT_NANOS).contains(&wall.0.saturating_sub(at.0))) {
+            earliest = earliest.min(at);
+        }
+    }
+    earliest
+}
+
 /// A wait for room.
 #[derive(Default)]
 struct Full {
@@ -279,6 +295,37 @@ impl Full {
         if self.since.is_some() {
             counters.blocked_since.set(0);
             tracing::warn!("the journal has room again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feedd_model::{Epoch, EventBody, EventHead, Flags, InstrumentId, SourceId, Status, StatusCode, StreamId};
+
+    #[test]
+    fn a_block_is_as_old_as_the_source_that_is_furthest_behind() {
+        let event = |recv_ts: Option<i64>| {
+            let recv_ts = recv_ts.map(UnixNanos);
+            let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts, flags: Flags::NONE };
+            Event::new(head, EventBody::Status(Status { code: StatusCode::Connected, detail: 0 }))
+        };
+        let now = 10 * RECENT_NANOS;
+        let cases = [
+            ("one source: its last event", vec![vec![Some(now - 9), Some(now - 5)]], now - 5),
+            ("two sources", vec![vec![Some(now - 5)], vec![Some(now - 80), Some(now - 70)]], now - 70),
+            ("a recording of another year", vec![vec![Some(now - RECENT_NANOS)], vec![Some(now - 3)]], now - 3),
+            ("a clock that was set back since", vec![vec![Some(now + 1)]], now),
+            ("unknown", vec![vec![None]], now),
+        ];
+        for (name, sources, expected) in cases {
+            let mut block = Block::of(StreamId(1), Epoch(1), Seq(1), SourceId(99), &[]);
+            for (source, times) in (0..).zip(sources) {
+                let events: Vec<Event> = times.into_iter().map(event).collect();
+                block.extend(SourceId(source), &events);
+            }
+            assert_eq!(received(&block, UnixNanos(now)), UnixNanos(expected), "{name}");
         }
     }
 }

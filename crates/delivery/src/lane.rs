@@ -12,8 +12,9 @@ use crate::skipped::Skipped;
 use crossbeam_utils::CachePadded;
 use feedd_core::counters::{SinkState, StorageCounters};
 use feedd_core::{Batch, Clock, Sink, SinkError, Stop, error_text};
-use feedd_journal::EpochSpan;
+use feedd_journal::{EpochSpan, JournalError};
 use feedd_model::{Epoch, MonoNanos, Position, Seq, duration_nanos};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub enum LaneEnd {
     Deadline,
     /// The sink cannot go on without a person.
     Fatal(SinkError),
+    /// The sink, or the lane, panicked: a defect. The panic has been printed.
+    Panicked,
 }
 
 /// One sink's lane. [`StorageLane::run`] is the thread.
@@ -94,6 +97,8 @@ pub struct StorageLane {
     /// Events a batch may hold now.
     limit: usize,
     last_tick: MonoNanos,
+    /// The journal could not be read the last time.
+    unreadable: bool,
     offering: Offering,
 }
 
@@ -124,6 +129,7 @@ impl StorageLane {
                 taken: Seq(0),
                 skipped: Skipped::default(),
             },
+            unreadable: false,
             feed,
             next: None,
             limits,
@@ -134,15 +140,28 @@ impl StorageLane {
         }
     }
 
-    /// Runs until nothing more can come and everything is stored, or the run is over.
-    pub fn run(mut self) -> LaneEnd {
+    /// Runs until nothing more can come and everything is stored, or the run is over. A panic ends this lane alone.
+    pub fn run(self) -> LaneEnd {
+        let (mark, counters) = (self.offering.mark.clone(), self.counters.clone());
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.drain())).unwrap_or_else(|_| {
+            tracing::error!(sink = mark.name(), "sink stopped by a defect of feedd, please report it; others go on");
+            counters.set_state(SinkState::Stopped);
+            LaneEnd::Panicked
+        })
+    }
+
+    fn drain(mut self) -> LaneEnd {
         self.feed.register();
         let end = loop {
-            match self.step() {
+            let step = match self.step() {
+                Err(Broken::Rewind(position)) => self.rewind(position).map(|()| false),
+                other => other,
+            };
+            match step {
                 Ok(false) => {}
                 Ok(true) => break LaneEnd::Drained,
-                Err(Broken::Rewind(position)) => self.rewind(position),
-                Err(Broken::Deadline) => break LaneEnd::Deadline,
+                // A rewind asks for none itself.
+                Err(Broken::Deadline | Broken::Rewind(_)) => break LaneEnd::Deadline,
                 Err(Broken::Fatal(error)) => break self.stopped(error),
             }
         };
@@ -159,7 +178,7 @@ impl StorageLane {
 
     /// Does the next thing that is due, or waits; true when all is done.
     fn step(&mut self) -> Result<bool, Broken> {
-        let ended = self.take();
+        let ended = self.take()?;
         let now = self.clock.mono();
         if self.is_due(now) {
             self.store_batch()?;
@@ -182,9 +201,11 @@ impl StorageLane {
     }
 
     /// Takes what waits, as far as the next batch needs it; true when nothing more can come.
-    fn take(&mut self) -> bool {
+    fn take(&mut self) -> Result<bool, Broken> {
         while self.next.is_none() && self.gather.len() < self.limit {
-            match self.feed.next() {
+            let read = self.feed.next();
+            self.unreadable &= read.is_err();
+            match read {
                 Ok(Some(Fed::Block(block))) => {
                     if block.epoch() == self.epoch {
                         self.counters.received_seq.set(block.last_seq().0);
@@ -194,15 +215,27 @@ impl StorageLane {
                 Ok(Some(other)) => self.next = Some(other),
                 Ok(None) => break,
                 Err(error) => {
-                    let error = error_text(&error);
-                    tracing::error!(sink = self.offering.mark.name(), error, "the journal cannot be read; tried again");
-                    std::thread::sleep(READ_PAUSE);
+                    self.note_unreadable(&error)?;
                     break;
                 }
             }
         }
         self.note_buffer();
-        self.next.is_none() && self.gather.is_empty() && self.feed.is_ended()
+        Ok(self.next.is_none() && self.gather.is_empty() && self.feed.is_ended())
+    }
+
+    /// The journal cannot be read now: waits a moment. Told once, until it can be read again.
+    fn note_unreadable(&mut self, error: &JournalError) -> Result<(), Broken> {
+        if !self.unreadable {
+            let error = error_text(error);
+            tracing::error!(sink = self.offering.mark.name(), error, "the journal cannot be read; tried again");
+        }
+        self.unreadable = true;
+        if self.offering.stop.is_aborted() {
+            return Err(Broken::Deadline);
+        }
+        std::thread::sleep(READ_PAUSE);
+        Ok(())
     }
 
     fn note_buffer(&self) {
@@ -244,7 +277,7 @@ impl StorageLane {
                 if self.offering.at != Some((stream, epoch)) {
                     self.offering.begin(stream, epoch)?;
                     let after = Position { epoch, seq: self.offering.taken };
-                    self.seek(after);
+                    self.seek(after)?;
                 }
             }
             Fed::Missing(missing) => self.offering.offer_missing(&missing)?,
@@ -275,26 +308,23 @@ impl StorageLane {
     }
 
     /// What the sink gave up is read again.
-    fn rewind(&mut self, position: Position) {
+    fn rewind(&mut self, position: Position) -> Result<(), Broken> {
         self.gather.clear();
         self.next = None;
         self.offering.taken = position.seq;
         if position.epoch == self.epoch {
             self.counters.received_seq.set(position.seq.0);
         }
-        self.seek(position);
+        self.seek(position)
     }
 
     /// Goes on behind a position. A journal that cannot be read now is asked again: nothing is skipped meanwhile.
-    fn seek(&mut self, after: Position) {
+    fn seek(&mut self, after: Position) -> Result<(), Broken> {
         while let Err(error) = self.feed.seek(after) {
-            let error = error_text(&error);
-            tracing::error!(sink = self.offering.mark.name(), error, "the journal cannot be read; tried again");
-            if self.offering.stop.is_aborted() {
-                return;
-            }
-            std::thread::sleep(READ_PAUSE);
+            self.note_unreadable(&error)?;
         }
+        self.unreadable = false;
+        Ok(())
     }
 
     fn tick(&mut self) -> Result<(), Broken> {
@@ -367,20 +397,23 @@ mod tests {
         };
         clock.advance(6_000_000_000);
         assert!(lane.step().is_ok_and(|done| !done), "the start is dealt with first");
-        assert!(!lane.take() && !lane.is_due(clock.mono()), "nothing waits, whatever the time");
+        assert!(
+            lane.take().is_ok_and(|ended| !ended) && !lane.is_due(clock.mono()),
+            "nothing waits, whatever the time"
+        );
         // Blocks of `Block::of` were opened at 0: the event is 6 s old.
         send(1, 1);
-        lane.take();
+        assert!(lane.take().is_ok());
         assert!(lane.is_due(clock.mono()), "too old");
         assert!(!lane.is_due(MonoNanos(4_999_999_999)), "one nanosecond before");
         assert!(lane.is_due(MonoNanos(5_000_000_000)), "exactly as old as it may become");
         lane.last_tick = MonoNanos(4_990_000_000);
         assert_eq!(lane.sleep_nanos(MonoNanos(4_990_000_000)), 10_000_000, "woken when it is due, not later");
         send(2, 498);
-        lane.take();
+        assert!(lane.take().is_ok());
         assert!(!lane.is_due(MonoNanos(1)), "499 young events");
         send(500, 1);
-        lane.take();
+        assert!(lane.take().is_ok());
         assert!(lane.is_due(MonoNanos(1)), "500 events");
     }
 }

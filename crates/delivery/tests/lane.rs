@@ -22,6 +22,7 @@ enum Act {
     /// Gives up what it has taken since the last flush, as after a failed sync, until it is asked for its position.
     GiveUp,
     Fatal,
+    Panic,
 }
 
 #[derive(Default)]
@@ -58,6 +59,7 @@ impl Sink for Scripted {
         let act = self.script.pop_front().unwrap_or(Act::Take);
         match act {
             Act::Unavailable => return Err(unavailable()),
+            Act::Panic => panic!("a defect of the sink"),
             Act::Fatal => return Err(SinkError::Fatal { sink: "scripted", what: "broken".into(), source: None }),
             Act::GiveUp => {
                 (self.last, self.asked) = (Seq(0), false);
@@ -274,4 +276,12 @@ fn a_fatal_sink_ends_the_lane_and_the_pending_events_are_counted() {
     let stored = run.counters.stored_seq.get();
     assert_eq!(run.store.lock().unwrap().events, expected(stored, &[]));
     assert!((500..1500).contains(&stored) && run.counters.received_seq.get() > stored);
+}
+
+#[test]
+fn a_sink_that_panics_stops_its_lane_alone_and_says_so() {
+    let run = run(&[500, 500], 500, &[Act::Take, Act::Panic], &[]);
+    assert!(matches!(run.end, LaneEnd::Panicked), "{:?}", run.end);
+    assert_eq!(run.counters.sink_state(), SinkState::Stopped);
+    assert_eq!(run.store.lock().map_or_else(|poisoned| poisoned.into_inner().events.len(), |s| s.events.len()), 500);
 }

@@ -123,13 +123,13 @@ pub(crate) fn deliver_epoch(
             }
             Err(error @ (SinkError::Unavailable { .. } | SinkError::Unknown { .. })) => {
                 failed += 1;
-                assert!(failed < 100, "it never works again: {}", feedd_core::error_text(&error));
+                assert!(failed < 2_000, "it never works again: {}", feedd_core::error_text(&error));
                 if matches!(error, SinkError::Unknown { .. }) {
                     // The server may be starting.
                     while let Err(error) = sink.recover(STREAM, epoch) {
                         assert!(matches!(error, SinkError::Unavailable { .. }), "{error}");
                         failed += 1;
-                        assert!(failed < 1000, "it never works again");
+                        assert!(failed < 2_000, "it never works again");
                     }
                 }
                 todo.push(range);
