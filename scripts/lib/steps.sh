@@ -13,6 +13,8 @@ steps_tmp=""
 
 steps_begin() {
     steps_tmp=$(mktemp -d "${TMPDIR:-/tmp}/feedd-steps.XXXXXX")
+    # Programs that refuse to run as root (PostgreSQL) reach their own folders in it.
+    chmod 711 "$steps_tmp"
     export TMPDIR="$steps_tmp"
     trap steps_clean_up EXIT
     trap 'exit 130' INT
