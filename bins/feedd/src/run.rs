@@ -119,7 +119,7 @@ fn report(end: &RunEnd, watched: &Watched, config: &Config, data_dir: &Path) {
     for trouble in &end.troubles {
         eprintln!("feedd: {trouble}");
     }
-    if config.sinks.iter().any(|sink| sink.kind == SinkKind::Parquet) {
+    if config.has_sink(SinkKind::Parquet) {
         print_how_to_look(&config.parquet.dir);
     }
     print_kept_aside(config, data_dir);

@@ -185,7 +185,7 @@ impl StorageLane {
         } else if self.gather.is_empty()
             && let Some(next) = self.next.take()
         {
-            // Put back when it could not be done: after a rewind it is read again.
+            // When the sink cannot do it and asks for a rewind, it is read again.
             self.deal_with(next)?;
         } else if ended {
             self.flush()?;
