@@ -137,6 +137,7 @@ impl Event {
     }
 
     /// Unpacks what happened.
+    #[inline]
     #[must_use]
     pub fn body(&self) -> EventBody {
         match self.kind() {

@@ -30,7 +30,7 @@ pub(crate) struct Row {
 struct Local {
     venue: Arc<str>,
     symbol: Arc<str>,
-    /// Its rows; the one used last stands first.
+    /// Its rows, oldest first.
     rows: Vec<Row>,
 }
 
@@ -90,23 +90,44 @@ impl InstrumentMap {
         Some((&local.venue, &local.symbol))
     }
 
-    /// The row of an event; `Ok(None)` when it concerns no instrument.
+    /// Makes sure that an event has a row, or concerns no instrument: [`InstrumentMap::row`] finds it then.
     ///
     /// # Errors
     /// `Some` of [`NoRow`] when there cannot be one, `None` when one has to be made.
-    pub(crate) fn row(&mut self, event: &Event) -> Result<Option<Row>, Option<NoRow>> {
-        let values = Values::of(event);
+    #[inline]
+    pub(crate) fn find_row(&mut self, event: &Event) -> Result<(), Option<NoRow>> {
+        match self.row(event) {
+            Some(_) => Ok(()),
+            None => self.look_closer(event),
+        }
+    }
+
+    /// The row of an event: `Some(None)` when it concerns no instrument, `None` when it has none yet.
+    #[inline]
+    pub(crate) fn row(&self, event: &Event) -> Option<Option<Row>> {
         let id = event.instrument();
         if id == InstrumentId::NONE {
-            return if values.is_empty() { Ok(None) } else { Err(Some(NoRow::NoInstrument)) };
+            return Values::of(event).is_empty().then_some(None);
+        }
+        let local = self.locals.get((id.0 as usize).checked_sub(1)?)?.as_ref()?;
+        let values = Values::of(event);
+        local.rows.iter().find(|row| values.fit(row.scales)).copied().map(Some)
+    }
+
+    #[cold]
+    fn look_closer(&mut self, event: &Event) -> Result<(), Option<NoRow>> {
+        let id = event.instrument();
+        if id == InstrumentId::NONE {
+            return Err(Some(NoRow::NoInstrument));
         }
         self.learn(id).map_err(Some)?;
-        let local = self.locals[id.0 as usize - 1].as_mut().ok_or(Some(NoRow::NulByte))?;
-        let Some(at) = local.rows.iter().position(|row| values.fit(row.scales)) else {
-            return Err(values.own_scales().is_none().then_some(NoRow::NoCommonScale));
-        };
-        local.rows.swap(0, at);
-        Ok(Some(local.rows[0]))
+        if self.known_names(id).is_none() {
+            return Err(Some(NoRow::NulByte));
+        }
+        if self.row(event).is_some() {
+            return Ok(());
+        }
+        Err(Values::of(event).own_scales().is_none().then_some(NoRow::NoCommonScale))
     }
 
     /// Looks into the dictionary when it grew.
@@ -137,7 +158,7 @@ impl InstrumentMap {
             let mut wanted: BTreeSet<(u32, Scales)> = BTreeSet::new();
             let mut widest: FxHashMap<u32, Scales> = FxHashMap::default();
             for (_, event) in events() {
-                if self.row(event).is_ok() {
+                if self.row(event).is_some() {
                     continue;
                 }
                 let Some(own) = Values::of(event).own_scales() else { continue };
@@ -224,6 +245,7 @@ struct Values {
 }
 
 impl Values {
+    #[inline]
     fn of(event: &Event) -> Self {
         let (prices, sizes) = match event.body() {
             EventBody::Trade(t) => ([Some(t.price), None], [Some(t.size), None]),
@@ -234,10 +256,12 @@ impl Values {
         Self { prices, sizes }
     }
 
+    #[inline]
     fn is_empty(&self) -> bool {
         self.prices.iter().chain(&self.sizes).all(Option::is_none)
     }
 
+    #[inline]
     fn fit(&self, scales: Scales) -> bool {
         let fits = |values: &[Option<Decimal>; 2], scale| {
             values.iter().flatten().all(|value| mantissa_at(*value, scale).is_some())
@@ -267,6 +291,7 @@ const POW10: [i64; 19] = {
 };
 
 /// The mantissa at `scale` decimals, exact, in 64 bits.
+#[inline]
 pub(crate) fn mantissa_at(value: Decimal, scale: u8) -> Option<i64> {
     let (mantissa, own) = (value.mantissa(), value.scale());
     if own == scale || mantissa == 0 {

@@ -1,52 +1,70 @@
-//! The rows of a batch, grouped by the partition that takes them. Memory is used again from batch to batch.
+//! What the rows of a batch need before they are stored, and which partition takes which. The rows stay in the batch.
 
 use crate::config::Layout;
-use crate::encode::{Whose, fits};
+use crate::encode::fits;
 use crate::error::SINK;
-use crate::instruments::{InstrumentMap, Row};
-use crate::partitions::Place;
+use crate::instruments::{InstrumentMap, NoRow};
+use crate::partitions::{DAY_NANOS, Place};
 use crate::schema::Table;
 use feedd_core::SinkError;
 use feedd_model::{Event, Seq};
+use std::ops::RangeInclusive;
 
-/// One row to store.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PlannedRow {
-    pub(crate) seq: Seq,
-    /// Compact layout: its instrument row.
-    row: Option<Row>,
-    pub(crate) event: Event,
-}
-
-impl PlannedRow {
-    /// What the row carries for its instrument.
-    pub(crate) fn whose<'a>(&self, layout: Layout, map: &'a InstrumentMap) -> Whose<'a> {
-        match layout {
-            Layout::Compact => Whose::Row(self.row.map(|row| (row.id, row.scales))),
-            Layout::Readable => Whose::Names(map.known_names(self.event.instrument())),
-        }
-    }
-}
-
-/// Rows of one partition, by sequence.
+/// Rows that go into one partition.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) place: Place,
-    pub(crate) rows: Vec<PlannedRow>,
+    /// Its first row.
+    first: Seq,
+    /// Receive times of the day, in ns; compared instead of dividing for each event. `None`: unknown times.
+    times: Option<RangeInclusive<i64>>,
 }
 
-/// What became of planning.
+impl Group {
+    fn new(place: Place, first: Seq) -> Self {
+        let starts = |day: i64| day.checked_mul(DAY_NANOS);
+        let times = place.day.map(|day| {
+            // The first and the last day that a time can name are not whole.
+            starts(day).unwrap_or(i64::MIN)..=starts(day + 1).map_or(i64::MAX, |next| next - 1)
+        });
+        Self { place, first, times }
+    }
+
+    /// Whether an event's row goes here.
+    #[inline]
+    fn holds(&self, event: &Event) -> bool {
+        Table::of(event.kind()) == self.place.table
+            && match (event.recv_ts(), &self.times) {
+                (Some(time), Some(times)) => times.contains(&time.0),
+                (time, times) => time.is_none() && times.is_none(),
+            }
+    }
+
+    /// Whether one of its rows is at or below `until`.
+    pub(crate) fn begins_by(&self, until: Seq) -> bool {
+        self.first <= until
+    }
+
+    /// Its rows among those of the batch, by sequence.
+    pub(crate) fn rows<'a>(
+        &self,
+        events: impl Iterator<Item = (Seq, &'a Event)>,
+    ) -> impl Iterator<Item = (Seq, &'a Event)> {
+        events.filter(|(_, event)| self.holds(event))
+    }
+}
+
+/// What became of looking at a batch.
 pub(crate) enum Planned {
     Ready,
     /// Instrument rows have to be made first.
     NeedsRows,
 }
 
-/// The rows of one batch.
+/// The groups of one batch.
 #[derive(Default)]
 pub(crate) struct Plan {
     groups: Vec<Group>,
-    spare: Vec<Vec<PlannedRow>>,
 }
 
 impl Plan {
@@ -58,15 +76,9 @@ impl Plan {
         self.groups.iter().map(|group| group.place)
     }
 
-    /// The sequences of all rows, or those of one group, in order.
-    pub(crate) fn seqs(&self, group: Option<usize>) -> Vec<Seq> {
-        let groups = group.map_or(&self.groups[..], |at| &self.groups[at..=at]);
-        let mut seqs: Vec<Seq> = groups.iter().flat_map(|group| &group.rows).map(|row| row.seq).collect();
-        seqs.sort_unstable();
-        seqs
-    }
-
-    /// Groups the events; those that cannot be stored are named before anything is written.
+    /// Looks at every event of a batch; those that cannot be stored are named before anything is written.
+    ///
+    /// Nothing is copied, because the server waits meanwhile: everything else happens while it works.
     ///
     /// # Errors
     /// [`SinkError::Refused`] with every event of one reason.
@@ -76,16 +88,13 @@ impl Plan {
         layout: Layout,
         map: &mut InstrumentMap,
     ) -> Result<Planned, SinkError> {
-        self.spare.extend(self.groups.drain(..).map(|mut group| {
-            group.rows.clear();
-            group.rows
-        }));
+        self.groups.clear();
         let mut planned = Planned::Ready;
         let (mut refused, mut reason): (Vec<Seq>, Option<&'static str>) = (Vec::new(), None);
-        let mut last = usize::MAX;
+        let mut last = 0;
         for (seq, event) in events {
-            let row = match place_of(seq, event, layout, map) {
-                Ok(row) => row,
+            match obstacle(seq, event, layout, map) {
+                Ok(()) => {}
                 Err(None) => {
                     planned = Planned::NeedsRows;
                     continue;
@@ -96,13 +105,10 @@ impl Plan {
                     }
                     continue;
                 }
-            };
-            let day = event.recv_ts().map(|time| time.unix_day());
-            let place = Place { table: Table::of(event.kind()), day };
-            if self.groups.get(last).is_none_or(|group| group.place != place) {
-                last = self.group_of(place);
             }
-            self.groups[last].rows.push(PlannedRow { seq, row, event: *event });
+            if !self.groups.get(last).is_some_and(|group| group.holds(event)) {
+                last = self.group_of(seq, event);
+            }
         }
         match reason {
             None => Ok(planned),
@@ -110,24 +116,18 @@ impl Plan {
         }
     }
 
-    fn group_of(&mut self, place: Place) -> usize {
-        self.groups.iter().position(|group| group.place == place).unwrap_or_else(|| {
-            self.groups.push(Group { place, rows: self.spare.pop().unwrap_or_default() });
+    fn group_of(&mut self, seq: Seq, event: &Event) -> usize {
+        self.groups.iter().position(|group| group.holds(event)).unwrap_or_else(|| {
+            let day = event.recv_ts().map(|time| time.unix_day());
+            self.groups.push(Group::new(Place { table: Table::of(event.kind()), day }, seq));
             self.groups.len() - 1
         })
     }
 }
 
-/// The instrument row of an event.
-///
-/// # Errors
-/// The reason why it cannot be stored; `None` when its instrument row has to be made.
-fn place_of(
-    seq: Seq,
-    event: &Event,
-    layout: Layout,
-    map: &mut InstrumentMap,
-) -> Result<Option<Row>, Option<&'static str>> {
+/// Why an event cannot be stored as it is; `None` when its instrument row has to be made.
+#[inline]
+fn obstacle(seq: Seq, event: &Event, layout: Layout, map: &mut InstrumentMap) -> Result<(), Option<&'static str>> {
     if i64::try_from(seq.0).is_err() {
         return Err(Some("sequence beyond 63 bits"));
     }
@@ -135,7 +135,39 @@ fn place_of(
         return Err(Some("a count or level index beyond 31 bits"));
     }
     match layout {
-        Layout::Compact => map.row(event).map_err(|no_row| no_row.map(crate::instruments::NoRow::reason)),
-        Layout::Readable => map.names(event.instrument()).map(|()| None).map_err(|no_row| Some(no_row.reason())),
+        Layout::Compact => map.find_row(event).map_err(|no_row| no_row.map(NoRow::reason)),
+        Layout::Readable => map.names(event.instrument()).map_err(|no_row| Some(no_row.reason())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feedd_model::{EventBody, EventHead, EventKind, Flags, InstrumentId, Status, StatusCode, UnixNanos};
+    use proptest::prelude::*;
+
+    fn status(recv_ts: Option<i64>) -> Event {
+        let recv_ts = recv_ts.map(UnixNanos);
+        let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts, flags: Flags::NONE };
+        Event::new(head, EventBody::Status(Status { code: StatusCode::Connected, detail: 0 }))
+    }
+
+    proptest! {
+        #[test]
+        fn a_group_holds_the_times_of_its_day(time in i64::MIN + 1..=i64::MAX, off in -2 * DAY_NANOS..2 * DAY_NANOS) {
+            let other = time.saturating_add(off).max(i64::MIN + 1);
+            let day = UnixNanos(time).unix_day();
+            let group = Group::new(Place { table: Table::of(EventKind::Status), day: Some(day) }, Seq(1));
+            prop_assert!(group.holds(&status(Some(time))));
+            prop_assert_eq!(group.holds(&status(Some(other))), UnixNanos(other).unix_day() == day);
+            prop_assert!(!group.holds(&status(None)));
+        }
+    }
+
+    #[test]
+    fn a_group_of_unknown_times_holds_no_other() {
+        let group = Group::new(Place { table: Table::of(EventKind::Status), day: None }, Seq(1));
+        assert!(group.holds(&status(None)));
+        assert!(!group.holds(&status(Some(0))));
     }
 }

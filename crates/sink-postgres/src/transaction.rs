@@ -3,14 +3,14 @@
 //! Steps that do not need each other's answer are sent together: the guard with the first COPY, the end of a COPY with the
 //! beginning of the next, the end of the last with COMMIT. A COMMIT after a failed COPY rolls back.
 
-use crate::config::PostgresConfig;
-use crate::encode::{Encoder, Start};
+use crate::config::{Layout, PostgresConfig};
+use crate::encode::{Encoder, Start, Whose};
 use crate::error::Fault;
 use crate::instruments::InstrumentMap;
 use crate::plan::Group;
 use bytes::Bytes;
 use deadpool_postgres::ClientWrapper;
-use feedd_model::Seq;
+use feedd_model::{Event, Seq};
 use futures_util::SinkExt;
 use futures_util::future::join;
 use std::cell::Cell;
@@ -18,8 +18,10 @@ use std::pin::Pin;
 use tokio_postgres::{CopyInSink, SimpleQueryMessage, Statement};
 
 /// What is to be done.
-pub(crate) struct Transaction<'a> {
+pub(crate) struct Transaction<'a, F> {
     pub(crate) config: &'a PostgresConfig,
+    /// The batch.
+    pub(crate) events: &'a F,
     /// The first statement: changes one row when the rows may be stored, none when they are known.
     pub(crate) guard: String,
     pub(crate) start: Start,
@@ -71,7 +73,7 @@ pub(crate) struct Failure {
 
 type CopyIn = Pin<Box<CopyInSink<Bytes>>>;
 
-impl Transaction<'_> {
+impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> {
     /// Runs it. `is_ending` is set before COMMIT is sent: whoever drops this future knows what that means.
     ///
     /// # Errors
@@ -85,23 +87,22 @@ impl Transaction<'_> {
         let at_begin = |error: tokio_postgres::Error| Failure { at: At::Begin, fault: error.into() };
         let mut todo = Vec::new();
         for (at, group) in self.groups.iter().enumerate() {
-            let rows = group.rows.partition_point(|row| row.seq <= self.until);
-            if rows > 0 {
-                todo.push((at, rows, client.prepare_cached(&self.copies[at]).await.map_err(at_begin)?));
+            if group.begins_by(self.until) {
+                todo.push((at, client.prepare_cached(&self.copies[at]).await.map_err(at_begin)?));
             }
         }
-        let Some((_, _, first)) = todo.first() else { return Ok(Ended::Passed) };
+        let Some((_, first)) = todo.first() else { return Ok(Ended::Passed) };
         let (begun, opened) = join(client.simple_query(&self.guard), open(client, first)).await;
         if rows_changed(&begun.map_err(at_begin)?) == 0 {
             // The caller closes the connection, and the server rolls back.
             return Ok(Ended::Guarded);
         }
         let mut opened = opened;
-        for (i, (at, rows, _)) in todo.iter().enumerate() {
+        for (i, (at, _)) in todo.iter().enumerate() {
             let in_rows = |error: tokio_postgres::Error| Failure { at: At::Rows(*at), fault: error.into() };
             let mut copy = opened.map_err(in_rows)?;
-            self.send(&mut copy, encoder, *at, *rows).await.map_err(in_rows)?;
-            let Some((_, _, next)) = todo.get(i + 1) else {
+            self.send(&mut copy, encoder, *at).await.map_err(|fault| Failure { at: At::Rows(*at), fault })?;
+            let Some((_, next)) = todo.get(i + 1) else {
                 return self.finish(client, copy, *at, is_ending).await;
             };
             let (finished, next) = join(copy.as_mut().finish(), open(client, next)).await;
@@ -111,22 +112,28 @@ impl Transaction<'_> {
         Ok(Ended::Passed)
     }
 
-    async fn send(
-        &self,
-        copy: &mut CopyIn,
-        encoder: &mut Encoder,
-        group: usize,
-        rows: usize,
-    ) -> Result<(), tokio_postgres::Error> {
+    async fn send(&self, copy: &mut CopyIn, encoder: &mut Encoder, group: usize) -> Result<(), Fault> {
         encoder.begin();
-        for row in &self.groups[group].rows[..rows] {
-            encoder.push(self.start, row.seq.0, row.whose(self.config.layout, self.map), &row.event);
+        let rows = self.groups[group].rows((self.events)());
+        for (seq, event) in rows.take_while(|(seq, _)| *seq <= self.until) {
+            let whose = self.whose(event).ok_or_else(|| Fault::of_connection("an instrument row has vanished"))?;
+            encoder.push(self.start, seq.0, whose, event);
             if let Some(piece) = encoder.piece() {
                 // The server works on the last piece while the next one is encoded.
                 copy.send(piece).await?;
             }
         }
-        copy.send(encoder.end()).await
+        copy.send(encoder.end()).await?;
+        Ok(())
+    }
+
+    /// What a row carries for its instrument. `None`: the instruments were read anew since the batch was planned.
+    #[inline]
+    fn whose(&self, event: &Event) -> Option<Whose<'_>> {
+        match self.config.layout {
+            Layout::Compact => self.map.row(event).map(|row| Whose::Row(row.map(|row| (row.id, row.scales)))),
+            Layout::Readable => Some(Whose::Names(self.map.known_names(event.instrument()))),
+        }
     }
 
     /// Ends the last COPY and the transaction.

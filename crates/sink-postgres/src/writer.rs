@@ -231,14 +231,14 @@ impl Writer {
         }
         let mut client = self.with_partitions(client, what).await?;
         for is_last in [false, true] {
-            let failure = match self.attempt(client, start, &guard, End::Commit, Seq(u64::MAX)).await {
+            let failure = match self.attempt(client, events, start, &guard, End::Commit, Seq(u64::MAX)).await {
                 Ok(ended) => return Ok(ended),
                 Err(failure) => failure,
             };
             // The connection had died while it lay idle, and nothing was sent to the end: once more on a new one.
             let was_idle = failure.at == At::Begin && !failure.fault.is_session_alive;
             if is_last || !was_idle {
-                return Err(self.judge(failure, start, &guard, what).await);
+                return Err(self.judge(failure, events, start, &guard, what).await);
             }
             let fresh = self.client().await?;
             // Instrument rows and partitions were read anew, so the plan may name others.
@@ -276,9 +276,10 @@ impl Writer {
     /// One transaction over the planned rows up to `until`. The connection goes back to the pool only when all of it
     /// passed. The library takes one end of an answer too few into account when a COPY fails before it reads its first
     /// row: on such a connection every later answer, also that to a COMMIT, would be the one before it.
-    pub(crate) async fn attempt(
+    pub(crate) async fn attempt<'a, I: Iterator<Item = (Seq, &'a Event)>>(
         &mut self,
         client: Object,
+        events: &impl Fn() -> I,
         start: Start,
         guard: &str,
         end: End,
@@ -298,6 +299,7 @@ impl Writer {
             .collect();
         let transaction = Transaction {
             config,
+            events,
             guard: guard.to_owned(),
             start,
             groups: self.plan.groups(),
@@ -320,7 +322,14 @@ impl Writer {
     }
 
     /// What a failed transaction means for the caller; finds the row that is to blame.
-    async fn judge(&mut self, failure: Failure, start: Start, guard: &str, what: &str) -> SinkError {
+    async fn judge<'a, I: Iterator<Item = (Seq, &'a Event)>>(
+        &mut self,
+        failure: Failure,
+        events: &impl Fn() -> I,
+        start: Start,
+        guard: &str,
+        what: &str,
+    ) -> SinkError {
         let Failure { at, fault } = failure;
         if at == At::Unanswered {
             self.is_unsure = true;
@@ -331,7 +340,7 @@ impl Writer {
         }
         // Before the first row only the ledger can have refused.
         if fault.blame == Blame::Rows && at != At::Begin {
-            return self.find_row(at, fault, start, guard, what).await;
+            return self.find_row(at, fault, events, start, guard, what).await;
         }
         fault.not_stored(what)
     }
