@@ -152,7 +152,7 @@ class Readback(unittest.TestCase):
             self.assertEqual(sorted(found), list(range(1, len(found) + 1)), f"epoch {epoch}")
 
     def connection_events(self, kinds):
-        codes = {"connected", "disconnected", "resynchronised", "ended"}
+        codes = {"connected", "disconnected", "resynchronised", "ended", "clock_forward", "clock_back"}
         reasons = {"venue_sequence", "disconnected", "ring_full", "recorder_down"}
         self.assertTrue(kinds["status"], "a recording says when its source began")
         self.assertLessEqual({row["code"] for row in kinds["status"]}, codes)

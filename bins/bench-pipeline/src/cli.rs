@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Sink(SinkCommand),
     /// The journal's group commits against a bare loop of writes and syncs.
     Journal(JournalArgs),
+    /// Events from producers to a lane, against the bare ring and against a tokio channel.
+    HotPath(HotPathArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,6 +99,57 @@ pub(crate) struct JournalArgs {
     /// One JSON object, with a version.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HotPathArgs {
+    /// Events of a run of the fastest case; slower ones get a fixed part of it.
+    #[arg(long, value_name = "N", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(1_000_000..))]
+    pub(crate) events: u64,
+    /// Rounds of all cases, after one that does not count. Figures worth quoting need 7.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Processes that measure, one after the other. Figures worth quoting need 5.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) processes: u32,
+    /// Slots of each ring. The default is the recorder's.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) ring: usize,
+    /// How the batching thread waits.
+    #[arg(long, value_enum, default_value_t = WaitArg::Adaptive)]
+    pub(crate) wait: WaitArg,
+    /// Leaves the threads where the system puts them.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// Folder for the journal and the files, which are removed; the system's temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// One JSON object, with a version.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitArg {
+    /// Spins, naps, parks in silence.
+    Adaptive,
+    /// Never sleeps.
+    Spin,
+    /// Gives its core away between two looks.
+    Yield,
+    /// Spins, then parks.
+    Park,
+}
+
+impl WaitArg {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Adaptive => "adaptive",
+            Self::Spin => "spin",
+            Self::Yield => "yield",
+            Self::Park => "park",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,11 +2,13 @@
 //!
 //! Every figure that matters is a ratio of two ways that take turns (ours, theirs, ours, theirs, ...), because rates on a
 //! machine that others use vary by a factor, and ratios of neighbours do not. What was stored is counted and summed after
-//! each run: a way that loses a row has no figure. Start with `contest.rs`; then `postgres/`, `journal.rs`, `local.rs`.
+//! each run: a way that loses a row has no figure. Start with `contest.rs`; then `hot_path/`, `postgres/`,
+//! `journal.rs`, `local.rs`.
 #![forbid(unsafe_code)]
 
 mod cli;
 mod contest;
+mod hot_path;
 mod journal;
 mod local;
 mod machine;
@@ -48,6 +50,7 @@ fn measure(cli: &Cli) -> Result<()> {
         Command::Sink(SinkCommand::Parquet(args)) => (local::parquet(args, &interrupt)?, args.json),
         Command::Sink(SinkCommand::Null(args)) => (local::null(args, &interrupt)?, args.json),
         Command::Journal(args) => (journal::measure(args, &interrupt)?, args.json),
+        Command::HotPath(args) => (hot_path::measure(args, &interrupt)?, args.json),
     };
     report.print(json).context("writing to standard output")
 }

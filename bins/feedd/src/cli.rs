@@ -56,7 +56,7 @@ pub(crate) enum DbCommand {
     Status(StatusArgs),
     /// Drop the partitions of days that are too old.
     Retain(RetainArgs),
-    /// Do now what the sink does by itself in the background: index finished days.
+    /// Do now what the sink does by itself in the background: make the partitions ahead, index finished days.
     Maintain(ConfigArgs),
 }
 

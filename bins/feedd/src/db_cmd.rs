@@ -107,10 +107,10 @@ fn status_json(config: &PostgresConfig, status: &SchemaStatus) -> Value {
 
 fn retain_now(config: &PostgresConfig, args: &RetainArgs, out: &mut dyn Write) -> Result<Verdict> {
     let dropped = retain(config, args.keep_days, args.dry_run)?;
-    let word = if args.dry_run { "would drop" } else { "dropped" };
+    let (word, about) = if args.dry_run { ("would drop", "about ") } else { ("dropped", "") };
     for partition in &dropped {
         let (rows, bytes) = (grouped(unsigned(partition.rows)), bytes_text(unsigned(partition.bytes)));
-        writeln!(out, "{word} {}: about {rows} rows, {bytes}", partition.partition)?;
+        writeln!(out, "{word} {}: {about}{rows} rows, {bytes}", partition.partition)?;
     }
     if dropped.is_empty() {
         writeln!(out, "no partition is older than {} days", args.keep_days)?;
@@ -119,12 +119,27 @@ fn retain_now(config: &PostgresConfig, args: &RetainArgs, out: &mut dyn Write) -
 }
 
 fn maintain_now(config: &PostgresConfig, out: &mut dyn Write) -> Result<Verdict> {
-    let built = maintain(config)?;
-    for index in &built {
+    let done = maintain(config)?;
+    for partition in &done.made {
+        writeln!(out, "made {partition}")?;
+    }
+    for partition in &done.denied {
+        writeln!(
+            out,
+            "{partition} cannot be made: the role may not create tables in schema {}, or another partition, table or row \
+             of that day is in the way; until then its rows go where the server puts them",
+            config.schema
+        )?;
+    }
+    if done.made.is_empty() && done.denied.is_empty() {
+        let days = config.partitions_ahead_days;
+        writeln!(out, "the partitions of today and {days} day(s) ahead are there")?;
+    }
+    for index in &done.built {
         writeln!(out, "built {} on {}", index.index, index.partition)?;
     }
-    if built.is_empty() {
+    if done.built.is_empty() {
         writeln!(out, "every finished day has its index")?;
     }
-    Ok(Verdict::Good)
+    Ok(Verdict::of(done.denied.is_empty()))
 }

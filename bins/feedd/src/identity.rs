@@ -1,7 +1,7 @@
 //! The identity every store has to satisfy, judged from counts alone.
 //!
-//! Of one start, up to the sink's position, every sequence number is a row, missing by a marker, or in quarantine; each
-//! once. Above the position, everything the journal has seen is in it or in quarantine.
+//! Of one start, up to the sink's position, every sequence number is a row, missing by a marker, in quarantine, or was dropped
+//! for its age; each once. Above the position, everything the journal has seen is in it or in quarantine.
 
 use feedd_core::EpochAudit;
 use feedd_model::Seq;
@@ -46,15 +46,15 @@ pub struct Judgement {
 /// Judges one start of one sink.
 #[must_use]
 pub fn judge(facts: &Facts) -> Judgement {
-    let EpochAudit { stored_seq, rows, duplicates, beyond, markers, missed } = facts.audit;
+    let EpochAudit { stored_seq, rows, duplicates, beyond, markers, missed, dropped_events, .. } = facts.audit;
     let quarantined = facts.quarantined.iter().filter(|seq| **seq <= stored_seq).count() as u64;
     let mut faults = Vec::new();
-    let explained = (rows + missed + quarantined).saturating_sub(markers);
+    let explained = (rows + missed + quarantined).saturating_sub(markers) + dropped_events;
     if explained < stored_seq.0 {
         let events = stored_seq.0 - explained;
         faults.push(format!(
-            "{events} of the events up to the position are neither stored nor accounted for; what was moved away or dropped \
-             by retention counts, too"));
+            "{events} of the events up to the position are neither stored nor accounted for; what was moved away by hand, or \
+             dropped by retention without a record of it, counts, too"));
     } else if explained > stored_seq.0 && !facts.moving {
         let events = explained - stored_seq.0;
         faults.push(format!(
@@ -137,6 +137,24 @@ mod tests {
                 Facts { quarantined: seqs(&[5, 101]), ..facts(marked) },
                 None,
                 "neither",
+            ),
+            (
+                "old days dropped",
+                facts(EpochAudit { dropped_rows: 40, dropped_events: 40, ..audit(100, 60) }),
+                None,
+                "",
+            ),
+            (
+                "one more gone than was dropped",
+                facts(EpochAudit { dropped_rows: 40, dropped_events: 40, ..audit(100, 59) }),
+                None,
+                "1 of the events up to the position are neither",
+            ),
+            (
+                "markers among what was dropped",
+                facts(EpochAudit { dropped_rows: 11, dropped_events: 40, ..audit(100, 60) }),
+                None,
+                "",
             ),
             ("twice", facts(EpochAudit { duplicates: 3, ..audit(100, 100) }), None, "3 rows stand more than once"),
             ("early", facts(EpochAudit { beyond: 3, ..audit(100, 100) }), None, "3 rows stand above"),

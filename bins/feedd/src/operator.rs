@@ -1,8 +1,8 @@
-//! The telemetry thread: live line or log lines, health line, backpressure levels. Reads counters only, so it goes on
-//! during an outage.
+//! The telemetry thread: live line or log lines, health line, backpressure levels, and the check of the account. Reads
+//! counters only, so it goes on during an outage.
 
 use feedd_config::Health;
-use feedd_core::Stop;
+use feedd_core::{AccountWatch, Stop, Violation};
 use feedd_telemetry::{Levels, Notice, Severity, Snapshot, Thresholds, Watched, health_line, status_line};
 use feedd_venues::sources::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -31,7 +31,7 @@ pub(crate) fn live_line() -> ProgressBar {
 
 /// The running telemetry thread.
 pub(crate) struct Operator {
-    thread: JoinHandle<()>,
+    thread: JoinHandle<AccountWatch>,
     over: Arc<AtomicBool>,
 }
 
@@ -42,6 +42,7 @@ struct Look {
     health: Health,
     stop: Stop,
     levels: Levels,
+    watch: AccountWatch,
 }
 
 impl Operator {
@@ -63,18 +64,19 @@ impl Operator {
             batch_buffer_warn: u64::from(health.batch_buffer_warn),
         };
         let levels = Levels::new(thresholds, watched.sources.len());
-        let mut look = Look { watched, progress, live, health, stop, levels };
+        let watch = AccountWatch::default();
+        let look = Look { watched, progress, live, health, stop, levels, watch };
         look.set_up_progress();
         let thread_over = over.clone();
         let thread = std::thread::Builder::new().name("telemetry".into()).spawn(move || look.run(&thread_over))?;
         Ok(Self { thread, over })
     }
 
-    /// Ends the thread and removes the live line.
-    pub(crate) fn end(self) {
+    /// Ends the thread, removes the live line and gives what the check of the account has found; none when the thread
+    /// panicked, which has been printed and does not affect the recording.
+    pub(crate) fn end(self) -> Option<AccountWatch> {
         self.over.store(true, Ordering::Relaxed);
-        // A panic of this thread has been printed; the recording is not affected by it.
-        let _ = self.thread.join();
+        self.thread.join().ok()
     }
 }
 
@@ -92,7 +94,7 @@ impl Look {
         }
     }
 
-    fn run(&mut self, over: &AtomicBool) {
+    fn run(mut self, over: &AtomicBool) -> AccountWatch {
         let start = Instant::now();
         let (mut live_at, mut health_at) = (start, start + self.health.interval);
         let first = Snapshot::take(&self.watched);
@@ -101,6 +103,9 @@ impl Look {
         while !over.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK);
             let (now, snapshot) = (Instant::now(), Snapshot::take(&self.watched));
+            if let Err(violation) = self.watch.check(&snapshot.account) {
+                tell(&violation, self.watch.violations());
+            }
             for notice in self.levels.look(&self.watched, snapshot.at) {
                 log(&notice);
             }
@@ -118,6 +123,7 @@ impl Look {
             }
         }
         self.live.finish_and_clear();
+        self.watch
     }
 
     fn show(&self, before: &Snapshot, now: &Snapshot, running: Duration) {
@@ -126,6 +132,13 @@ impl Look {
         let stopping = if self.stop.is_requested() { "stopping | " } else { "" };
         self.live.set_message(format!("{stopping}{}", status_line(before, now, running)));
         self.live.tick();
+    }
+}
+
+/// Tells of the first violation; the others are counted and told at the end.
+pub(crate) fn tell(violation: &Violation, violations: u64) {
+    if violations == 1 {
+        tracing::error!("the accounting does not hold, a defect of feedd, please report it: {violation}");
     }
 }
 

@@ -1,10 +1,12 @@
 //! `feedd run` and `feedd check`.
 
 use crate::cli::{ConfigArgs, RunArgs};
-use crate::operator::{Operator, live_line};
+use crate::operator::{Operator, live_line, tell};
 use crate::{EXIT_TROUBLE, EXIT_USAGE, logging};
 use anyhow::{Context, Result};
 use feedd_config::{Config, Loaded, LogFormat, Machine, SinkKind};
+use feedd_core::AccountWatch;
+use feedd_core::accounting::Account;
 use feedd_core::affinity::usable_cores;
 use feedd_delivery::Quarantine;
 use feedd_run::{Run, RunEnd};
@@ -20,6 +22,8 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(20);
 /// How long before the stop deadline whoever waits is told to leave, when a journal keeps what is not stored.
 const LEAVE: Duration = Duration::from_secs(1);
+/// How long before the stop deadline such a run is given up: the account is told and the process gone by then.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Without a journal: how long after the stop deadline the sink may take to come back from its last calls (writing what it was given,
 /// closing its files). A disk or server that hangs must not keep the process from ending.
 const SINK_RETURN: Duration = Duration::from_secs(5);
@@ -101,21 +105,36 @@ fn record(loaded: &Loaded, args: &RunArgs, signalled: &AtomicBool) -> Result<Run
     .context("starting the telemetry thread")?;
     let over = supervise(&run, signalled, args.bound_time, config.stop.deadline);
     let (watched, data_dir) = (run.watched().clone(), run.data_dir().to_owned());
-    let end = if over { run.join() } else { run.abandon() };
-    operator.end();
-    report(&end, &watched, config, &data_dir);
+    let mut end = if over { run.join() } else { run.abandon() };
+    let watch = last_look(operator.end(), &watched.account(), &mut end.troubles);
+    report(&end, &watched, &watch, config, &data_dir);
     Ok(end)
 }
 
+/// Checks the account once more, now that the run is over, and adds what was found in all to the troubles.
+fn last_look(watch: Option<AccountWatch>, account: &Account, troubles: &mut Vec<String>) -> AccountWatch {
+    if watch.is_none() {
+        troubles.push("the telemetry thread panicked; the account was not checked while the run went on".to_owned());
+    }
+    let mut watch = watch.unwrap_or_default();
+    if let Err(violation) = watch.check(account) {
+        tell(&violation, watch.violations());
+    }
+    if let Some(first) = watch.first() {
+        troubles.push(format!("the accounting did not hold {} times; first: {first}", watch.violations()));
+    }
+    watch
+}
+
 /// The end of a run: the account, what went wrong, and where to look.
-fn report(end: &RunEnd, watched: &Watched, config: &Config, data_dir: &Path) {
+fn report(end: &RunEnd, watched: &Watched, watch: &AccountWatch, config: &Config, data_dir: &Path) {
     if config.log.format == LogFormat::Json {
         // Whoever reads JSON lines reads nothing else.
-        tracing::info!("{}", final_report(watched));
+        tracing::info!("{}", final_report(watched, watch));
         end.troubles.iter().for_each(|trouble| tracing::error!("{trouble}"));
         return;
     }
-    eprintln!("{}", final_report(watched));
+    eprintln!("{}", final_report(watched, watch));
     for trouble in &end.troubles {
         eprintln!("feedd: {trouble}");
     }
@@ -154,7 +173,7 @@ fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadlin
         }
         // What a sink lacks is in the journal, so nothing is gained by waiting for one that hangs; without a journal it is.
         let (wait, give_up) = if run.is_journalled() {
-            (deadline - (deadline / 10).min(LEAVE), deadline)
+            (deadline - (deadline / 10).min(LEAVE), deadline - (deadline / 20).min(LAST_WORDS))
         } else {
             (deadline, deadline + SINK_RETURN)
         };
@@ -189,5 +208,31 @@ fn print_kept_aside(config: &Config, data_dir: &Path) {
         if path.exists() {
             eprintln!("Kept aside, with reasons: {}", path.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_did_not_hold_is_a_trouble_of_the_run() {
+        let (good, bad) = (Account::default(), Account { accepted: 7, ..Account::default() });
+        let end = |watch: Option<AccountWatch>, account: &Account| {
+            let mut troubles = Vec::new();
+            let watch = last_look(watch, account, &mut troubles);
+            (watch.looks(), troubles.join("; "))
+        };
+        let found =
+            "the accounting did not hold 1 times; first: run: 7 sequence numbers given, but only 0 events accepted";
+        assert_eq!(end(Some(AccountWatch::default()), &good), (1, String::new()));
+        assert_eq!(end(Some(AccountWatch::default()), &bad), (1, found.to_owned()), "at the end");
+        let mut watch = AccountWatch::default();
+        assert!(watch.check(&good).is_ok() && watch.check(&bad).is_err());
+        let later =
+            Account { sources: feedd_core::accounting::SourceTotals { accepted: 7, ..Default::default() }, ..bad };
+        assert_eq!(end(Some(watch), &later), (3, found.to_owned()), "while it went on");
+        let panicked = "the telemetry thread panicked; the account was not checked while the run went on";
+        assert_eq!(end(None, &good), (1, panicked.to_owned()));
     }
 }

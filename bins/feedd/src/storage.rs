@@ -15,8 +15,8 @@ use feedd_delivery::{
     Quarantine, Retry, SinkMark, StorageLane, feed_blocks, pool_blocks,
 };
 use feedd_journal::{EpochSpan, Journal, JournalConfig, Recovered, Start, Sync};
-use feedd_model::{Gap, GapReason};
-use feedd_telemetry::WatchedSink;
+use feedd_model::{Gap, GapReason, UnixNanos};
+use feedd_telemetry::{WatchedJournal, WatchedSink};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(crate) struct Storage {
     /// Blocks its pool needs beside those in the batching thread's hands.
     pub(crate) pool_blocks: usize,
     pub(crate) journal: Option<JoinHandle<JournalEnd>>,
-    pub(crate) journal_counters: Option<Arc<CachePadded<JournalCounters>>>,
+    pub(crate) watched_journal: Option<WatchedJournal>,
     pub(crate) lanes: Vec<LaneThread>,
     pub(crate) sinks: Vec<WatchedSink>,
     /// What the last run, which did not end by itself, may have lost.
@@ -68,10 +68,10 @@ pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir) -> Res
         links: Vec::new(),
         pool_blocks: pool_blocks(LINK_BLOCKS, 0),
         journal: None,
-        journal_counters: None,
+        watched_journal: None,
         lanes: Vec::new(),
         sinks: watched.collect(),
-        gap: opened.as_ref().and_then(|(_, found)| gap_of(found, shared)),
+        gap: gap_of(opened.as_ref().map(|(_, found)| found), data_dir, shared),
     };
     let earlier = opened.as_ref().map(|(_, found)| found.epochs.clone());
     for ((sink, mark), counters) in sinks.into_iter().zip(&marks).zip(counters) {
@@ -98,8 +98,8 @@ pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir) -> Res
     if let Some((journal, found)) = opened {
         let (sender, blocks) = link(LINK_BLOCKS);
         storage.links.push(sender);
-        let (thread, counters) = start_journal(config, shared, journal, blocks, marks, &found)?;
-        (storage.journal, storage.journal_counters) = (Some(thread), Some(counters));
+        let (thread, watched) = start_journal(config, shared, journal, blocks, marks, &found)?;
+        (storage.journal, storage.watched_journal) = (Some(thread), Some(watched));
     }
     first_answers(storage, shared)
 }
@@ -202,7 +202,7 @@ fn start_journal(
     blocks: LinkReceiver<Arc<Block>>,
     marks: Vec<Arc<SinkMark>>,
     found: &Recovered,
-) -> Result<(JoinHandle<JournalEnd>, Arc<CachePadded<JournalCounters>>)> {
+) -> Result<(JoinHandle<JournalEnd>, WatchedJournal)> {
     let counters: Arc<CachePadded<JournalCounters>> = Arc::default();
     counters.found.set(found.events);
     counters.damaged.set(found.damage.len() as u64);
@@ -212,35 +212,82 @@ fn start_journal(
         // What the system does not sync is as safe soon as late: one write for many blocks.
         JournalSync::Os => Duration::from_millis(1),
     };
+    let tail = journal.tail();
+    let watched = WatchedJournal { counters: counters.clone(), durable_now: Arc::new(move || tail.durable().seq.0) };
     let lane = JournalLane::new(JournalLaneParts {
         blocks,
         journal,
+        sources: config.sources.len(),
         interval,
         marks,
-        counters: counters.clone(),
+        counters,
         clock: shared.clock.clone(),
         stop: shared.stop.clone(),
     });
-    Ok((spawn("journal", None, move || lane.run())?, counters))
+    Ok((spawn("journal", None, move || lane.run())?, watched))
 }
 
 pub(crate) fn limits(config: &Config) -> BatchLimits {
     BatchLimits { events_max: config.batch.max_events, age_max: config.batch.max_age }
 }
 
-/// After a kill or a power cut: from the last event that is safe until now, anything may be missing.
-fn gap_of(found: &Recovered, shared: &Shared) -> Option<Gap> {
-    if found.clean {
+/// After a kill or a power cut: from the last moment that is known to be complete until now, anything may be missing.
+fn gap_of(found: Option<&Recovered>, data_dir: &DataDir, shared: &Shared) -> Option<Gap> {
+    let before = data_dir.epoch().0.checked_sub(1);
+    if !is_cut_off(found, before, data_dir.unended_since()) {
         return None;
     }
     let now = shared.clock.wall();
+    // What the journal holds is complete. It ends before a start that left nothing in it, and so does what may be missing.
+    let from = found.and_then(|found| found.complete_until).max(data_dir.unended_since());
     tracing::warn!("the last run did not end by itself; the span until now is recorded as a gap");
     Some(Gap {
         reason: GapReason::RecorderDown,
         first_missing: None,
         last_missing: None,
-        from_ts: found.last_event_at,
+        // A clock that was set back must not turn the span around.
+        from_ts: from.map(|from| from.min(now)),
         to_ts: Some(now),
         events: None,
     })
+}
+
+/// Whether the starts up to `before`, the one before this, have lost something: the journal says how its last start ended,
+/// the data folder whether a start left no trace there.
+fn is_cut_off(found: Option<&Recovered>, before: Option<u32>, unended_since: Option<UnixNanos>) -> bool {
+    let last = found.and_then(|found| found.epochs.last());
+    // Its end in the journal is what counts; the note in the data folder comes after it.
+    let has_ended = last.is_some_and(|span| Some(span.epoch.0) == before && span.ended.is_some());
+    !has_ended && (unended_since.is_some() || found.is_some_and(|found| !found.clean))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feedd_model::{Epoch, Seq, StreamId};
+
+    #[test]
+    fn a_start_is_cut_off_unless_journal_or_data_folder_say_that_it_ended() {
+        let journal = |epoch: u32, ended: Option<i64>| {
+            let (epoch, ended) = (Epoch(epoch), ended.map(UnixNanos));
+            let span = EpochSpan { stream: StreamId(1), epoch, first: Seq(1), last: Seq(0), ended };
+            Some(Recovered { clean: ended.is_some(), epochs: vec![span], ..Recovered::default() })
+        };
+        let empty = Some(Recovered { clean: true, ..Recovered::default() });
+        let since = Some(UnixNanos(5));
+        let cases = [
+            ("the first start of all", empty.clone(), None, false),
+            ("all of it ended in order", journal(6, Some(9)), None, false),
+            ("killed, with a journal", journal(6, None), since, true),
+            ("killed, by a version that noted nothing", journal(6, None), None, true),
+            ("ended in order, and killed before the note of it", journal(6, Some(9)), since, false),
+            ("the journal holds an older start only", journal(5, Some(9)), since, true),
+            ("a journal of which nothing is left", empty, since, true),
+            ("killed without a journal", None, since, true),
+            ("ended in order without a journal", None, None, false),
+        ];
+        for (name, found, since, expected) in cases {
+            assert_eq!(is_cut_off(found.as_ref(), Some(6), since), expected, "{name}");
+        }
+    }
 }

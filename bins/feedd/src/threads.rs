@@ -90,11 +90,12 @@ impl Run {
 
     /// The end of a run with a thread that does not come back: the threads are left behind, the process is to end now.
     #[must_use]
-    pub fn abandon(self) -> RunEnd {
+    pub fn abandon(mut self) -> RunEnd {
         let stuck = self.lanes.iter().filter(|lane| !lane.thread.is_finished());
         let stuck = stuck.map(|lane| lane.name.as_str()).collect::<Vec<_>>().join(", ");
         let lost = lost(&self.watched);
         if self.journal.as_ref().is_some_and(JoinHandle::is_finished) && lost == 0 {
+            note_end(&mut self.data_dir);
             tracing::warn!("sink {stuck} did not come back; what it lacks is in the journal for the next start");
             return RunEnd { troubles: Vec::new() };
         }
@@ -108,7 +109,9 @@ impl Run {
     pub fn join(mut self) -> RunEnd {
         let mut troubles = Vec::new();
         let journalled = self.journal.is_some();
-        match self.journal.take().map(JoinHandle::join) {
+        let journal = self.journal.take().map(JoinHandle::join);
+        let mut in_order = matches!(journal, None | Some(Ok(JournalEnd::Closed)));
+        match journal {
             None | Some(Ok(JournalEnd::Closed | JournalEnd::Deadline)) => {}
             Some(Ok(JournalEnd::Failed(error))) => troubles.push(format!("journal: {}", error_text(&error))),
             Some(Err(_)) => troubles.push("the journal's thread panicked".to_owned()),
@@ -117,8 +120,10 @@ impl Run {
         // that cannot go on) shall end.
         self.stop.abort();
         for lane in std::mem::take(&mut self.lanes) {
-            let name = lane.name;
-            match lane.thread.join() {
+            let (name, end) = (lane.name, lane.thread.join());
+            // What a sink lacks is in the journal, if there is one.
+            in_order &= journalled || matches!(end, Ok(LaneEnd::Drained));
+            match end {
                 // What a deadline costs is told below.
                 Ok(LaneEnd::Drained | LaneEnd::Deadline) => {}
                 Ok(LaneEnd::Fatal(error)) => {
@@ -135,6 +140,7 @@ impl Run {
             }
         }
         if self.batching.join().is_err() {
+            in_order = false;
             troubles.push("the batching thread panicked".to_owned());
         }
         if let Some(writer) = self.letter_writer {
@@ -148,7 +154,21 @@ impl Run {
         if unaccounted > 0 {
             troubles.push(format!("{unaccounted} events or frames are unaccounted for"));
         }
+        if in_order && lost == 0 && unaccounted == 0 {
+            note_end(&mut self.data_dir);
+        }
         RunEnd { troubles }
+    }
+}
+
+/// Nothing of this run can be lost any more.
+fn note_end(data_dir: &mut DataDir) {
+    if let Err(error) = data_dir.end() {
+        let error = error_text(&error);
+        tracing::warn!(
+            error,
+            "the end of the run could not be noted; the next start may record a gap although nothing is missing"
+        );
     }
 }
 

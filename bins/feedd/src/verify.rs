@@ -159,13 +159,29 @@ fn show(out: &mut dyn Write, stream: StreamId, current: Epoch, running: Option<&
             "process {pid} is recording: numbers move while they are read, and only what holds at every moment is judged"
         )?;
     }
-    let heads =
-        ["sink", "epoch", "stored_seq", "rows", "markers", "missed", "quarantined", "early", "journal", "pending", ""];
+    let heads = [
+        "sink",
+        "epoch",
+        "stored_seq",
+        "rows",
+        "dropped",
+        "markers",
+        "missed",
+        "quarantined",
+        "early",
+        "journal",
+        "pending",
+        "",
+    ];
     write_table(out, heads, &lines.iter().map(Line::cells).collect::<Vec<_>>())?;
     for line in lines {
         for fault in &line.judged.faults {
             writeln!(out, "{} epoch {}: {fault}", line.sink, line.epoch)?;
         }
+    }
+    for line in lines.iter().filter(|line| line.facts.audit.dropped_rows > 0) {
+        let rows = line.facts.audit.dropped_rows;
+        writeln!(out, "{} epoch {}: dropped by retention: {rows} rows", line.sink, line.epoch)?;
     }
     for line in lines.iter().filter(|line| matches!(line.counted, Counted::CannotTell)) {
         writeln!(out, "{}: this kind of sink cannot tell what it holds", line.sink)?;
@@ -184,25 +200,25 @@ impl Line {
         }
     }
 
-    fn cells(&self) -> [String; 11] {
+    fn cells(&self) -> [String; 12] {
         let mut cells = std::array::from_fn(|_| "-".to_owned());
         cells[0].clone_from(&self.sink);
-        cells[10] = self.word().to_owned();
+        cells[11] = self.word().to_owned();
         if matches!(self.counted, Counted::CannotTell) {
             return cells;
         }
         cells[1] = self.epoch.to_string();
         if let Counted::Audit(audit) = &self.counted {
-            let numbers = [audit.stored_seq.0, audit.rows, audit.markers, audit.missed];
-            cells[2..6].clone_from_slice(&numbers.map(|number| number.to_string()));
-            cells[6] = self.judged.quarantined.to_string();
-            cells[7] = audit.beyond.to_string();
+            let numbers = [audit.stored_seq.0, audit.rows, audit.dropped_rows, audit.markers, audit.missed];
+            cells[2..7].clone_from_slice(&numbers.map(|number| number.to_string()));
+            cells[7] = self.judged.quarantined.to_string();
+            cells[8] = audit.beyond.to_string();
         }
         if let Some(journal) = &self.facts.journal {
-            cells[8] = format!("{}..={}", journal.first, journal.last);
+            cells[9] = format!("{}..={}", journal.first, journal.last);
         }
         if let Some(pending) = self.judged.pending {
-            cells[9] = pending.to_string();
+            cells[10] = pending.to_string();
         }
         cells
     }
@@ -212,6 +228,7 @@ impl Line {
             Counted::Audit(audit) => Some(json!({
                 "stored_seq": audit.stored_seq.0, "rows": audit.rows, "duplicates": audit.duplicates,
                 "beyond": audit.beyond, "markers": audit.markers, "missed": audit.missed,
+                "dropped_rows": audit.dropped_rows,
             })),
             Counted::CannotTell | Counted::Broken(_) => None,
         };

@@ -41,7 +41,7 @@ pub(crate) struct Shared {
 /// When the data folder, the journal, a sink or a source cannot be opened, or a thread cannot be started. Nothing runs
 /// then.
 pub fn start(config: &Config, events_max: Option<u64>) -> Result<Run> {
-    let data_dir = DataDir::open(&config.data.dir)?;
+    let mut data_dir = DataDir::open(&config.data.dir)?;
     let instruments = Instruments::open(&data_dir.instruments_path())?;
     let (dead_letters, letter_writer) = dead_letters(config, &data_dir)?;
     let wait = wait_strategy(config.batching.wait);
@@ -56,6 +56,7 @@ pub fn start(config: &Config, events_max: Option<u64>) -> Result<Run> {
     let (mut sources, inputs) = sources(config, &shared, events_max)?;
     let mut storage = storage::start(config, &shared, &data_dir)?;
     mark_gap(&mut sources, storage.gap.take());
+    data_dir.begin(shared.clock.wall()).inspect_err(|_| shared.stop.abort())?;
     let batching = Arc::new(CachePadded::new(BatchingCounters::default()));
     let watched = watched(config, &shared, &sources, &batching, &storage);
     let fan_in = FanIn::new(FanInParts {
@@ -198,7 +199,7 @@ fn watched(
     Watched {
         sources: sources.iter().map(source).collect(),
         batching: batching.clone(),
-        journal: storage.journal_counters.clone(),
+        journal: storage.watched_journal.clone(),
         links: storage.watches(),
         link_capacity: LINK_BLOCKS as u64,
         sinks: storage.sinks.clone(),

@@ -69,9 +69,6 @@ struct Cut {
     /// What is there afterwards, from the first event on without a hole.
     kept: u64,
     accepted: u64,
-    /// From the last kept event to the gap, by the clock that stamps both: what came in between and is gone, the gap does
-    /// not tell of.
-    untold_ns: i64,
 }
 
 impl Cut {
@@ -128,15 +125,14 @@ fn cut(case: &str, sync: &str, moment: Moment, seed: u64, rng: &mut fastrand::Rn
     let seqs = stored::seqs(&rows).remove(&1).unwrap_or_default();
     let kept = seqs.iter().zip(1..).take_while(|&(&seq, wanted)| seq == wanted).count() as u64;
     let accepted = ended.account().get("events.accepted");
-    let mut done = Cut { moment, waited, durable, durable_at_end, kept, accepted, untold_ns: 0 };
     // Without a sync holes are to be expected, and maybe no trace of the first start at all.
     if sync != "os" {
         stored::assert_dense(case, &rows, 1, seqs.last().copied().unwrap_or(0));
         stored::assert_dense(case, &rows, 2, account.get("events.accepted"));
         assert_trades(case, &rows, seed);
-        done.untold_ns = assert_gap(case, &rows, cut_at);
+        assert_gap(case, &rows, cut_at);
     }
-    Some(done)
+    Some(Cut { moment, waited, durable, durable_at_end, kept, accepted })
 }
 
 /// Stops every thread of the recorder; a thread inside a write or a sync stops when that has come back.
@@ -154,8 +150,9 @@ fn stop_between_calls(feedd: &Feedd) {
     }
 }
 
-/// The second start tells of the time without a recorder, and the cut lies in it. Gives [`Cut::untold_ns`].
-fn assert_gap(case: &str, rows: &[stored::Rows], cut_at: UnixNanos) -> i64 {
+/// The second start tells of the time without a recorder: the cut lies in it, and so does all that is gone, which was
+/// received after the last kept event.
+fn assert_gap(case: &str, rows: &[stored::Rows], cut_at: UnixNanos) {
     let gaps: Vec<(u32, u64)> = stored::of(rows, "gaps").flat_map(stored::Rows::places).collect();
     assert_eq!(gaps, [(2, 1)], "{case}: one gap, the first event of the second start");
     let gap = stored::of(rows, "gaps").next().unwrap();
@@ -168,7 +165,9 @@ fn assert_gap(case: &str, rows: &[stored::Rows], cut_at: UnixNanos) -> i64 {
         rows.places().zip(0..).map(move |(place, at)| (place, times.value(at))).collect::<Vec<_>>()
     });
     let (_, last_at) = kept.filter(|((epoch, _), _)| *epoch == 1).max().unwrap();
-    time("from_ts") - last_at
+    // The journal keeps whole milliseconds.
+    let early_ns = last_at - time("from_ts");
+    assert!((0..=1_000_000).contains(&early_ns), "{case}: the gap begins {early_ns} ns before the last kept event");
 }
 
 /// The stored trades of the first start, in the order of their sequence, are the simulator's first ones: no phantom, no hole,
@@ -253,11 +252,10 @@ fn a_power_cut_loses_nothing_durable_and_nothing_is_called_durable_that_is_not()
     let in_flight = done.iter().filter(|cut| cut.moment == Moment::Any && cut.false_durable() > 0).count();
     let note = format!(
         "{} events durable before the cuts, {} kept, {} accepted; in {in_flight} run(s) the kernel called a sync a success \
-         that was in flight at the cut; gaps begin up to {} ms after the last kept event came; {} run(s) had to be asked to end",
+         that was in flight at the cut; no gap begins after the last kept event came; {} run(s) had to be asked to end",
         sum(|cut| cut.durable),
         sum(|cut| cut.kept),
         sum(|cut| cut.accepted),
-        done.iter().map(|cut| cut.untold_ns / 1_000_000).max().unwrap_or_default(),
         done.iter().filter(|cut| cut.waited).count()
     );
     println!("{note}");

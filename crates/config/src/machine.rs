@@ -5,13 +5,13 @@ use crate::postgres::Postgres;
 use crate::reader::Reader;
 use crate::schema::Config;
 use crate::secret::SecretRef;
-use crate::source::{Capture, Core, SourceKind};
+use crate::source::{Capture, Core, SourceKind, Speed};
 use crate::suggest::nearest;
 use crate::tree::Origin;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the types cannot know.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +151,17 @@ fn examine_capture(index: usize, capture: &Capture, machine: &Machine<'_>, reade
     }
     if let Some(venue) = &capture.venue {
         examine_venue(index, venue, machine, reader);
+    }
+    let is_pipe = |path: &&PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    if capture.speed != Speed::Max
+        && let Some(pipe) = capture.paths.iter().find(is_pipe)
+    {
+        let key = format!("source.{index}.speed");
+        let (origin, _) = reader.origin_of(&[&key]);
+        let pipe = pipe.display();
+        let message =
+            format!("{pipe} is a named pipe, which is taken as its writer sends it; leave speed out, or \"max\"");
+        reader.fault(origin, &key, message);
     }
 }
 

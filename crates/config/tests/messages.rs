@@ -245,6 +245,19 @@ fn a_named_pipe_is_a_capture_that_the_check_does_not_open() {
     let path = path.join("feed");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     let toml = format!("[[source]]\nkind = \"capture\"\npath = \"{}\"", path.display());
+    for (speed, expected) in [
+        ("\"max\"", "ok".to_owned()),
+        (
+            "2.5",
+            format!(
+                "feedd.toml:4:9: source.0.speed: {} is a named pipe, which is taken as its writer sends it; leave speed out, or \"max\"",
+                path.display()
+            ),
+        ),
+    ] {
+        let report = of_file(&format!("{toml}\nspeed = {speed}"));
+        assert_eq!(report.lines().next(), Some(expected.as_str()), "speed = {speed}");
+    }
     let (sender, report) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || sender.send(of_file(&toml)));
     let report = report.recv_timeout(std::time::Duration::from_secs(30)).expect("the check waits for no writer");

@@ -1,4 +1,4 @@
-//! Counters: one writer each, relaxed, stored once per burst; readers take snapshots.
+//! Counters: one writer each, stored once per burst; readers take snapshots.
 //!
 //! Hot path: [`Counter::add`] is a load and a store by the owning thread, no locked instruction.
 
@@ -12,13 +12,15 @@ impl Counter {
     /// Adds `n`. One thread only: two writers would lose counts.
     #[inline]
     pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        self.set(self.0.load(Ordering::Relaxed).wrapping_add(n));
     }
 
     /// Sets the value (for gauges and positions). One thread only.
     #[inline]
     pub fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
+        // Release pairs with the Acquire in `get`: whoever sees an event counted at the end of its way and then looks at
+        // an earlier step sees it counted there, too. The accounting is checked against that.
+        self.0.store(value, Ordering::Release);
     }
 
     /// Raises the value to `value` if that is higher. One thread only, apart from [`Counter::reset`].
@@ -33,7 +35,7 @@ impl Counter {
     #[inline]
     #[must_use]
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Acquire)
     }
 
     /// Reads a high-water mark and starts a new window. The writer may put the former mark back once; it is never lost.
@@ -137,6 +139,10 @@ pub struct SourceCounters {
     pub blocked_price: AtomicI64,
     /// Price of the event that waits: decimals; above 30 when it has no price.
     pub blocked_scale: Counter,
+    /// Steps of the wall clock: seen where receive times are stamped, and marked in the data.
+    pub clock_steps: Counter,
+    /// The last of them, ns; negative: back.
+    pub clock_step_ns: AtomicI64,
     /// Raw texts that could not be kept because the writer of dead letters was behind.
     pub dead_letters_missed: Counter,
     /// Written by the batching thread: events taken from the ring, which is when they are accepted.
@@ -171,6 +177,8 @@ impl SourceCounters {
             blocked_instrument: Counter::default(),
             blocked_price: AtomicI64::new(0),
             blocked_scale: Counter::default(),
+            clock_steps: Counter::default(),
+            clock_step_ns: AtomicI64::new(0),
             dead_letters_missed: Counter::default(),
             events_accepted: Counter::default(),
             ring_peak: Counter::default(),
@@ -297,7 +305,7 @@ pub struct StorageCounters {
     pub buffered: Counter,
     /// Events a batch may hold now.
     pub buffer_limit: Counter,
-    /// Monotonic time of the oldest event not yet written to the sink; 0 when there is none.
+    /// Monotonic time at which the lane read the oldest event not yet written to the sink; 0 when there is none.
     pub oldest_unwritten: Counter,
     /// Nanoseconds spent in the sink.
     pub sink_ns: Counter,

@@ -1,10 +1,11 @@
 //! The data folder's own state: who writes it, which stream it is, how often it was started.
 //!
 //! The epoch is durable before the first event of a start: a crash right after it costs an epoch number, never an
-//! identity used twice.
+//! identity used twice. That recording began is durable before it begins, and that it ended in order after it has: so that
+//! a start knows since when something may be missing, also when nothing else is left of the starts before.
 
 use crate::folder_lock::{FolderLock, LockError};
-use feedd_model::{Epoch, StreamId};
+use feedd_model::{Epoch, StreamId, UnixNanos};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,9 @@ struct State {
     format: u32,
     stream: u32,
     epoch: u32,
+    /// When the first of the starts began to record that have not ended in order since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unended_since_ns: Option<i64>,
 }
 
 /// A locked data folder with a fresh epoch.
@@ -29,6 +33,7 @@ pub struct DataDir {
     path: PathBuf,
     stream: StreamId,
     epoch: Epoch,
+    unended_since: Option<UnixNanos>,
     _lock: FolderLock,
 }
 
@@ -72,13 +77,55 @@ impl DataDir {
         sync_folder(parent_of(path))?;
         let lock = FolderLock::take(path, &state_dir.join(LOCK_FILE))?;
         let file = state_dir.join(STATE_FILE);
-        let mut state = read_state(&file)?.unwrap_or_else(|| State { format: FORMAT, stream: new_stream(), epoch: 0 });
+        let mut state = read_state(&file)?.unwrap_or_else(|| State {
+            format: FORMAT,
+            stream: new_stream(),
+            epoch: 0,
+            unended_since_ns: None,
+        });
         state.epoch = state
             .epoch
             .checked_add(1)
             .ok_or_else(|| DataDirError::Damaged { path: file.clone(), reason: "no epoch is left".to_owned() })?;
-        write_whole(&file, &serde_json::to_vec(&state).unwrap_or_default())?;
-        Ok(Self { path: path.to_owned(), stream: StreamId(state.stream), epoch: Epoch(state.epoch), _lock: lock })
+        write_state(&file, &state)?;
+        Ok(Self {
+            path: path.to_owned(),
+            stream: StreamId(state.stream),
+            epoch: Epoch(state.epoch),
+            unended_since: state.unended_since_ns.map(UnixNanos),
+            _lock: lock,
+        })
+    }
+
+    /// When the first of the starts began to record that have not ended in order since; this one is not among them before
+    /// [`DataDir::begin`].
+    #[must_use]
+    pub const fn unended_since(&self) -> Option<UnixNanos> {
+        self.unended_since
+    }
+
+    /// Makes durable that this start begins to record, at wall time `at`. To be called before anything is recorded.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`]; nothing may be recorded then.
+    pub fn begin(&mut self, at: UnixNanos) -> Result<(), DataDirError> {
+        self.note(Some(self.unended_since.unwrap_or(at)))
+    }
+
+    /// Makes durable that this start has ended in order: nothing it has recorded can be lost any more.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`]; the next start takes this one for one that was cut off.
+    pub fn end(&mut self) -> Result<(), DataDirError> {
+        self.note(None)
+    }
+
+    fn note(&mut self, unended_since: Option<UnixNanos>) -> Result<(), DataDirError> {
+        let unended_since_ns = unended_since.map(|at| at.0);
+        let state = State { format: FORMAT, stream: self.stream.0, epoch: self.epoch.0, unended_since_ns };
+        write_state(&self.path.join(STATE_DIR).join(STATE_FILE), &state)?;
+        self.unended_since = unended_since;
+        Ok(())
     }
 
     /// The folder.
@@ -173,6 +220,11 @@ fn read_state(path: &Path) -> Result<Option<State>, DataDirError> {
     Ok(Some(state))
 }
 
+fn write_state(file: &Path, state: &State) -> Result<(), DataDirError> {
+    let json = serde_json::to_vec(state).map_err(|error| io(file, "encoding the stream state")(error.into()))?;
+    write_whole(file, &json)
+}
+
 /// Writes a small file so that it is there whole or not at all: temporary name, sync, rename, sync of the folder.
 ///
 /// On an error the former content stays.
@@ -215,6 +267,37 @@ mod tests {
         drop(first);
         let again = DataDir::open(dir.path()).unwrap();
         assert_eq!((again.stream(), again.epoch()), (stream, Epoch(2)));
+    }
+
+    #[test]
+    fn a_start_knows_since_when_none_has_ended_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || DataDir::open(dir.path()).unwrap();
+        // A start that never began to record has nothing to lose.
+        assert_eq!(open().unended_since(), None);
+        assert_eq!(open().unended_since(), None);
+        open().begin(UnixNanos(5)).unwrap();
+        let mut second = open();
+        assert_eq!(second.unended_since(), Some(UnixNanos(5)));
+        second.begin(UnixNanos(9)).unwrap();
+        drop(second);
+        let mut third = open();
+        assert_eq!(third.unended_since(), Some(UnixNanos(5)), "the first of them");
+        third.begin(UnixNanos(12)).unwrap();
+        third.end().unwrap();
+        let epoch = third.epoch();
+        drop(third);
+        let fourth = open();
+        assert_eq!((fourth.unended_since(), fourth.epoch()), (None, Epoch(epoch.0 + 1)));
+    }
+
+    #[test]
+    fn the_state_of_an_older_version_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(STATE_DIR)).unwrap();
+        std::fs::write(dir.path().join(STATE_DIR).join(STATE_FILE), br#"{"format":1,"stream":8,"epoch":7}"#).unwrap();
+        let open = DataDir::open(dir.path()).unwrap();
+        assert_eq!((open.stream(), open.epoch(), open.unended_since()), (StreamId(8), Epoch(8), None));
     }
 
     #[test]

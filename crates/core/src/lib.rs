@@ -12,8 +12,10 @@
 //! # let _ = Seq(1);
 //! ```
 
+pub mod account_watch;
 pub mod accounting;
 pub mod affinity;
+mod barrier;
 pub mod block;
 pub mod clock;
 pub mod contract;
@@ -33,6 +35,7 @@ pub mod sync;
 pub mod wait;
 pub mod wake;
 
+pub use account_watch::{AccountWatch, Violation};
 pub use block::{BLOCK_EVENTS_MAX, Block, BlockPool, Run};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error_text::error_text;

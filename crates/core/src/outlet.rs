@@ -2,12 +2,14 @@
 //!
 //! Hot path: no allocation, lock, log or system call while there is room (crates/venues/tests/no_alloc.rs counts).
 
-use crate::clock::Clock;
+use crate::clock::{Clock, StepWatch};
 use crate::counters::{DROP_RING_FULL, DROP_STOP, DROP_TOO_LARGE, SourceCounters};
 use crate::stop::Stop;
 use crate::wake::Wake;
 use crossbeam_utils::{Backoff, CachePadded};
-use feedd_model::{Event, EventBody, EventHead, Flags, Gap, GapReason, InstrumentId, MonoNanos, UnixNanos};
+use feedd_model::{
+    Event, EventBody, EventHead, Flags, Gap, GapReason, InstrumentId, MonoNanos, Status, StatusCode, UnixNanos,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -114,12 +116,24 @@ pub struct OutletParts {
     pub budget: Option<Budget>,
 }
 
+/// When a burst left its socket, by the recorder's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The receive time of its events.
+    pub at: UnixNanos,
+    /// Flags of its events: [`Flags::DOUBTFUL_CLOCK`] when the clock was set since the burst before.
+    pub flags: Flags,
+    /// How far it was set: forward, back when negative, 0 when it was not.
+    pub step_ns: i64,
+}
+
 /// The producer's handle: publishes bursts, waits or drops when the ring is full.
 pub struct Outlet {
     parts: OutletParts,
     /// A quarter of the ring: the reader gets work before the writer is through with a large message.
     publish_max: usize,
     dropped: DroppedSpan,
+    steps: StepWatch,
 }
 
 /// What was dropped since the last gap event.
@@ -142,7 +156,7 @@ impl Outlet {
     #[must_use]
     pub fn new(parts: OutletParts) -> Self {
         let publish_max = (parts.ring.buffer().capacity() / 4).max(1);
-        Self { parts, publish_max, dropped: DroppedSpan::default() }
+        Self { parts, publish_max, dropped: DroppedSpan::default(), steps: StepWatch::default() }
     }
 
     /// Both times.
@@ -169,6 +183,34 @@ impl Outlet {
     #[must_use]
     pub fn events_left(&self) -> u64 {
         self.parts.budget.as_ref().map_or(u64::MAX, Budget::left)
+    }
+
+    /// Stamps what leaves the socket now: once a burst, before its events are built. `waiting` is what was received
+    /// before and is not published yet: when the wall clock was set since, it is published first, and then the mark of
+    /// the step, so that the mark stands between the last event with the old time and the first with the new one.
+    ///
+    /// A stop or a reached bound is told by the next [`Outlet::publish`].
+    #[inline]
+    pub fn received(&mut self, waiting: &mut Burst) -> Received {
+        let look = self.steps.look(&*self.parts.clock);
+        let received = Received { at: look.wall, flags: Flags::NONE, step_ns: look.step_ns };
+        if look.step_ns == 0 { received } else { self.mark_step(received, waiting) }
+    }
+
+    #[cold]
+    fn mark_step(&mut self, received: Received, waiting: &mut Burst) -> Received {
+        let received = Received { flags: Flags::DOUBTFUL_CLOCK, ..received };
+        let (at, step_ns) = (Some(received.at), received.step_ns);
+        let counters = &self.parts.counters;
+        counters.clock_step_ns.store(step_ns, Ordering::Relaxed);
+        counters.clock_steps.add(1);
+        // What they answer, the next burst is answered, too.
+        let _ = self.publish(waiting);
+        let code = if step_ns > 0 { StatusCode::ClockForward } else { StatusCode::ClockBack };
+        let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: at, flags: received.flags };
+        let status = Status { code, detail: step_ns.unsigned_abs() };
+        let _ = self.publish_own(Event::new(head, EventBody::Status(status)));
+        received
     }
 
     /// Publishes every message of the burst, in order, and empties it.
@@ -258,23 +300,27 @@ impl Outlet {
     /// Marks a hole by an event of the recorder's own, received when the hole ended. False when there is no room.
     pub fn mark_gap(&mut self, gap: Gap) -> bool {
         let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: gap.to_ts, flags: Flags::NONE };
-        let marked = self.try_push(&[Event::new(head, EventBody::Gap(gap))]);
-        if marked {
-            self.parts.counters.events_own.add(1);
-            self.parts.counters.gaps.add(1);
+        if self.parts.ring.is_full() {
+            return false;
         }
-        marked
+        // Counted before it is published, as everywhere: see `try_push`.
+        self.parts.counters.events_own.add(1);
+        self.parts.counters.gaps.add(1);
+        self.try_push(&[Event::new(head, EventBody::Gap(gap))])
     }
 
     /// Puts all of `events` into the ring, or nothing.
     #[inline]
     fn try_push(&mut self, events: &[Event]) -> bool {
-        if self.parts.ring.push_entire_slice(events).is_err() {
+        if self.parts.ring.write_chunk_uninit(events.len()).is_err() {
             return false;
         }
+        // Before they can be taken: nobody ever sees more events accepted than published.
         self.parts.counters.events_published.add(events.len() as u64);
+        let pushed = self.parts.ring.push_entire_slice(events).is_ok();
+        debug_assert!(pushed, "this thread alone takes room");
         self.parts.wake.notify();
-        true
+        pushed
     }
 
     /// Waits until `piece` fits. False when the stop deadline passed first.
@@ -333,5 +379,93 @@ impl Drop for Outlet {
             self.publish_gap();
         }
         self.parts.wake.notify();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn event(recv_ts: UnixNanos, flags: Flags) -> Event {
+        let head = EventHead { instrument: InstrumentId(1), venue_ts: None, recv_ts: Some(recv_ts), flags };
+        Event::new(head, EventBody::Status(Status { code: StatusCode::Connected, detail: 0 }))
+    }
+
+    fn outlet(clock: &Arc<ManualClock>, budget: Option<Budget>) -> (Outlet, rtrb::Consumer<Event>) {
+        let (ring, consumer) = rtrb::RingBuffer::new(64);
+        let outlet = Outlet::new(OutletParts {
+            ring,
+            wake: Arc::new(Wake::new(false)),
+            counters: Arc::new(CachePadded::new(SourceCounters::new(&["x"], &["y"]))),
+            policy: FullPolicy::Drop,
+            stop: Stop::new(),
+            clock: clock.clone(),
+            budget,
+        });
+        (outlet, consumer)
+    }
+
+    #[test]
+    fn the_mark_of_a_step_stands_behind_what_was_received_before_it() {
+        let start = UnixNanos(10 * HOUR);
+        for (step, code) in [(HOUR, StatusCode::ClockForward), (-HOUR, StatusCode::ClockBack)] {
+            let clock = Arc::new(ManualClock::at(start));
+            let (mut outlet, mut ring) = outlet(&clock, None);
+            let mut burst = Burst::with_capacity(4);
+            let before = outlet.received(&mut burst);
+            assert_eq!(before, Received { at: start, flags: Flags::NONE, step_ns: 0 });
+            burst.push(event(before.at, before.flags));
+            burst.end_message();
+            clock.advance(1_000_000);
+            clock.step_wall(step);
+            let at = UnixNanos(start.0 + 1_000_000 + step);
+            let after = outlet.received(&mut burst);
+            assert_eq!(after, Received { at, flags: Flags::DOUBTFUL_CLOCK, step_ns: step });
+            assert!(burst.events().is_empty(), "what waited is published");
+            burst.push(event(after.at, after.flags));
+            burst.end_message();
+            assert_eq!(outlet.received(&mut burst), Received { at, flags: Flags::NONE, step_ns: 0 }, "once");
+            outlet.publish(&mut burst).unwrap();
+            let head = EventHead {
+                instrument: InstrumentId::NONE,
+                venue_ts: None,
+                recv_ts: Some(at),
+                flags: Flags::DOUBTFUL_CLOCK,
+            };
+            let mark = Event::new(head, EventBody::Status(Status { code, detail: HOUR.unsigned_abs() }));
+            let count = ring.slots();
+            let got: Vec<Event> = ring.read_chunk(count).unwrap().into_iter().collect();
+            assert_eq!(got, [event(start, Flags::NONE), mark, event(at, Flags::DOUBTFUL_CLOCK)]);
+            let counters = outlet.counters();
+            assert_eq!((counters.clock_steps.get(), counters.events_own.get()), (1, 1));
+            assert_eq!(counters.clock_step_ns.load(Ordering::Relaxed), step);
+        }
+    }
+
+    #[test]
+    fn a_stop_or_a_bound_that_a_step_met_is_told_with_the_next_burst() {
+        for (is_stop, expected) in [(true, Ended::Stopped), (false, Ended::Budget)] {
+            let clock = Arc::new(ManualClock::at(UnixNanos(10 * HOUR)));
+            let (mut outlet, mut ring) = outlet(&clock, (!is_stop).then(|| Budget::new(1)));
+            let mut burst = Burst::with_capacity(4);
+            let mut receive = |outlet: &mut Outlet| {
+                let received = outlet.received(&mut burst);
+                burst.push(event(received.at, received.flags));
+                burst.end_message();
+                received
+            };
+            receive(&mut outlet);
+            if is_stop {
+                outlet.stop().request();
+            }
+            clock.step_wall(HOUR);
+            receive(&mut outlet);
+            assert_eq!(outlet.publish(&mut burst), Err(expected));
+            let count = ring.slots();
+            assert_eq!(ring.read_chunk(count).unwrap().into_iter().count(), 3, "all of it is published");
+        }
     }
 }

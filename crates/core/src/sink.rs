@@ -180,6 +180,10 @@ pub struct EpochAudit {
     pub markers: u64,
     /// Events missing by those markers.
     pub missed: u64,
+    /// Rows that were dropped on purpose, because of their age.
+    pub dropped_rows: u64,
+    /// Events that those rows accounted for: each its own, and markers among them what they stood for.
+    pub dropped_events: u64,
 }
 
 /// A store of events. One thread calls it; `write` ranges arrive in order.

@@ -1,11 +1,16 @@
 //! Waking a sleeping consumer, without a lock and without a system call while it is awake.
 //!
-//! Hot path: [`Wake::notify`] is one fence and one load per published burst.
+//! Hot path: [`Wake::notify`] is two loads per published burst.
 //!
 //! The protocol is Dekker's: the producer publishes, then looks whether the consumer sleeps; the consumer says that it
-//! will sleep, then looks whether there is work. The two fences forbid that both look too early.
+//! will sleep, then looks whether there is work. The barrier between them forbids that both look too early; the consumer
+//! pays for both sides (`barrier.rs`).
 
-use crate::sync::{AtomicBool, Mutex, Ordering, Thread, current, fence, park_for};
+use crate::barrier;
+use crate::sync::{AtomicBool, Mutex, Ordering, Thread, current, nap, park_for};
+
+/// Longest sleep when nobody may rely on being woken.
+const UNHEARD_NANOS_MAX: u64 = 1_000_000;
 
 /// A consumer that may sleep, and the producers that wake it.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ impl Wake {
     /// `parks`: whether the consumer ever calls [`Wake::sleep`].
     #[must_use]
     pub fn new(parks: bool) -> Self {
+        barrier::register();
         Self { parks, sleeping: AtomicBool::new(false), consumer: Mutex::new(None) }
     }
 
@@ -34,8 +40,8 @@ impl Wake {
         if !self.parks {
             return;
         }
-        // Pairs with the fence in `sleep`: either this load sees `sleeping`, or `has_work` sees what was published.
-        fence(Ordering::SeqCst);
+        // Pairs with the one in `sleep`: either this load sees `sleeping`, or `has_work` sees what was published.
+        barrier::light();
         // Not taken back by a swap here, which would spare a second `unpark` until the consumer runs: loom finds an order
         // in which that loses a wake-up.
         if self.sleeping.load(Ordering::Relaxed) {
@@ -53,10 +59,10 @@ impl Wake {
     /// Sleeps until notified, at most `nanos`, and not at all when `has_work` says yes after the announcement.
     pub fn sleep(&self, nanos: u64, has_work: impl FnOnce() -> bool) {
         self.sleeping.store(true, Ordering::Relaxed);
-        // Pairs with the fence in `notify`.
-        fence(Ordering::SeqCst);
+        // Pairs with the one in `notify`.
+        let is_heard = barrier::heavy();
         if !has_work() {
-            park_for(nanos);
+            if is_heard { park_for(nanos) } else { nap(nanos.min(UNHEARD_NANOS_MAX)) }
         }
         self.sleeping.store(false, Ordering::Relaxed);
     }

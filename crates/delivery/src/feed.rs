@@ -5,14 +5,11 @@
 
 use feedd_core::link::LinkReceiver;
 use feedd_core::{BLOCK_EVENTS_MAX, Block, BlockPool, Clock};
-use feedd_journal::{Cause, Cursor, Item, JournalError, Tail};
+use feedd_journal::{Cause, Cursor, FRAME_EVENTS_MAX, Item, JournalError, Tail};
 use feedd_model::{Epoch, GapReason, MonoNanos, Position, Seq, StreamId, UnixNanos};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Most events of a journal frame.
-const FRAME_EVENTS_MAX: usize = 63;
 
 /// The next thing a lane has to deal with, in order.
 #[derive(Debug)]
@@ -41,9 +38,9 @@ pub struct MissingRange {
     pub last: Seq,
     /// Why.
     pub reason: GapReason,
-    /// Receive time of the last event before them, as far as this lane has seen it.
+    /// None of them was received earlier, as far as this lane has seen what stood before them.
     pub from_ts: Option<UnixNanos>,
-    /// Receive time of the first event after them, if there is one.
+    /// None of them was received later, if there is an event after them.
     pub to_ts: Option<UnixNanos>,
 }
 
@@ -135,10 +132,10 @@ pub struct JournalFeed {
     stream: StreamId,
     /// Being filled; handed out when it is full or the durable end is reached.
     open: Option<Arc<Block>>,
-    /// In order; the last may be a missing range that waits for the time of what comes after it.
+    /// In order; the last may be a missing range that waits for the time at which what comes after it was appended.
     ready: VecDeque<Fed>,
-    /// Receive time of the last event read.
-    last_at: Option<UnixNanos>,
+    /// What follows the last event read was received no earlier.
+    complete_until: Option<UnixNanos>,
     caught_up: bool,
     ended: bool,
 }
@@ -156,7 +153,7 @@ impl JournalFeed {
             stream: StreamId(0),
             open: None,
             ready: VecDeque::new(),
-            last_at: None,
+            complete_until: None,
             caught_up: false,
             ended: false,
         }
@@ -203,19 +200,17 @@ impl JournalFeed {
     fn read_one(&mut self) -> Result<bool, JournalError> {
         let Some(item) = self.cursor.next()? else { return Ok(false) };
         match item {
-            Item::Events { epoch, first, source, at, events } => {
+            Item::Events { epoch, first, source, at, complete_until, events } => {
                 let Some(open) = self.open.as_mut().and_then(Arc::get_mut) else { return Ok(true) };
                 if open.events().is_empty() {
-                    // As old as the journal says: the age of a batch counts from when the event came.
-                    let age = self.clock.wall().0.saturating_sub(at.0).max(0).cast_unsigned();
-                    let opened = MonoNanos(self.clock.mono().0.saturating_sub(age));
-                    open.open(self.stream, epoch, first, opened);
+                    // The age of a batch counts from here: the wall clock's time of the frame is no measure, that clock
+                    // can step, and what is durable is read at once or stands behind a batch that is full.
+                    open.open(self.stream, epoch, first, self.clock.mono());
                 }
                 open.extend(source, events);
-                let time = |event: Option<&feedd_model::Event>| event.and_then(|e| e.recv_ts()).unwrap_or(at);
-                let (from, to) = (time(events.first()), time(events.last()));
-                self.last_at = Some(to);
-                self.settle_missing(Some(from));
+                self.complete_until = Some(complete_until);
+                // Whatever stood before was received before these were appended.
+                self.settle_missing(Some(at));
             }
             Item::Epoch { stream, epoch, .. } => {
                 self.stream = stream;
@@ -228,7 +223,7 @@ impl JournalFeed {
                     Cause::Damaged => GapReason::JournalDamaged,
                     Cause::Trimmed => GapReason::SinkBehind,
                 };
-                let missing = MissingRange { epoch, first, last, reason, from_ts: self.last_at, to_ts: None };
+                let missing = MissingRange { epoch, first, last, reason, from_ts: self.complete_until, to_ts: None };
                 self.close_open();
                 self.ready.push_back(Fed::Missing(missing));
             }

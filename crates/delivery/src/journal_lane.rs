@@ -1,12 +1,13 @@
 //! The journal's thread: makes what the batching thread hands over durable, and gives room back when sinks have it.
 
+use crate::horizon::Horizon;
 use crate::mark::SinkMark;
 use crossbeam_utils::CachePadded;
 use feedd_core::counters::JournalCounters;
 use feedd_core::link::LinkReceiver;
 use feedd_core::{Block, Clock, Stop, error_text};
-use feedd_journal::{Journal, JournalError};
-use feedd_model::{Event, MonoNanos, Position, Seq, UnixNanos};
+use feedd_journal::{FRAME_EVENTS_MAX, Journal, JournalError, Stamp};
+use feedd_model::{MonoNanos, Position, Seq, UnixNanos};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,6 @@ const TRIM_NANOS: u64 = 50_000_000;
 const SLEEP_NANOS_MAX: u64 = 50_000_000;
 /// Pause between two attempts while there is no room; well below the 2 s after which capture must go on.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
-/// A receive time further back is a recording's: nothing waits so long on its way to the journal.
-const RECENT_NANOS: i64 = 3_600_000_000_000;
 /// How often a running wait is told again.
 const FULL_TELL_NANOS: u64 = 10_000_000_000;
 
@@ -29,6 +28,8 @@ pub struct JournalLaneParts {
     pub blocks: LinkReceiver<Arc<Block>>,
     /// Open and recovered.
     pub journal: Journal,
+    /// How many sources there are; their numbers are below.
+    pub sources: usize,
     /// Age of the oldest event at which a commit is due; zero for a commit at once.
     pub interval: Duration,
     /// Every sink.
@@ -55,6 +56,7 @@ pub enum JournalEnd {
 /// The journal's thread. [`JournalLane::run`] is its body.
 pub struct JournalLane {
     parts: JournalLaneParts,
+    horizon: Horizon,
     /// Last event handed to the journal.
     appended: Seq,
     /// When the oldest uncommitted event was taken.
@@ -67,7 +69,8 @@ impl JournalLane {
     #[must_use]
     pub fn new(parts: JournalLaneParts) -> Self {
         let last_trim = parts.clock.mono();
-        let lane = Self { parts, appended: Seq(0), oldest: None, last_trim };
+        let horizon = Horizon::new(parts.sources, parts.clock.wall());
+        let lane = Self { parts, horizon, appended: Seq(0), oldest: None, last_trim };
         lane.note_usage();
         lane
     }
@@ -127,13 +130,19 @@ impl JournalLane {
     }
 
     fn append(&mut self, block: &Block) {
-        let (at, mut start) = (received(block, self.parts.clock.wall()), 0);
-        self.oldest.get_or_insert_with(|| self.parts.clock.mono());
+        let (at, now) = (self.parts.clock.wall(), self.parts.clock.mono());
+        let age = i64::try_from(now.since(block.opened())).unwrap_or(i64::MAX);
+        self.horizon.enter(block, UnixNanos(at.0.saturating_sub(age)));
+        self.oldest.get_or_insert(now);
+        let mut start = 0;
         for run in block.runs() {
             let end = start + run.events as usize;
-            let first = Seq(block.first_seq().0 + start as u64);
-            self.parts.journal.append(first, run.source, &block.events()[start..end], at);
-            start = end;
+            for frame in block.events()[start..end].chunks(FRAME_EVENTS_MAX) {
+                let first = Seq(block.first_seq().0 + start as u64);
+                let complete_until = self.horizon.pass(run.source, frame, at);
+                self.parts.journal.append(first, run.source, frame, Stamp { at, complete_until });
+                start += frame.len();
+            }
         }
         self.appended = block.last_seq();
         self.parts.counters.received_seq.set(self.appended.0);
@@ -252,20 +261,6 @@ impl JournalLane {
     }
 }
 
-/// When the block was received: the earliest of its sources' last receive times, so that a gap after a kill begins before
-/// anything that was still on its way. Events of a recording have times of their own, long ago; then it is `wall`.
-fn received(block: &Block, wall: UnixNanos) -> UnixNanos {
-    let (mut end, mut earliest) = (0, wall);
-    for run in block.runs() {
-        end += run.events as usize;
-        let last = block.events().get(end.wrapping_sub(1)).and_then(Event::recv_ts);
-        if let Some(at) = last.filter(|at| (0..RECENT_NANOS).contains(&wall.0.saturating_sub(at.0))) {
-            earliest = earliest.min(at);
-        }
-    }
-    earliest
-}
-
 /// A wait for room.
 #[derive(Default)]
 struct Full {
@@ -295,37 +290,6 @@ impl Full {
         if self.since.is_some() {
             counters.blocked_since.set(0);
             tracing::warn!("the journal has room again");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use feedd_model::{Epoch, EventBody, EventHead, Flags, InstrumentId, SourceId, Status, StatusCode, StreamId};
-
-    #[test]
-    fn a_block_is_as_old_as_the_source_that_is_furthest_behind() {
-        let event = |recv_ts: Option<i64>| {
-            let recv_ts = recv_ts.map(UnixNanos);
-            let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts, flags: Flags::NONE };
-            Event::new(head, EventBody::Status(Status { code: StatusCode::Connected, detail: 0 }))
-        };
-        let now = 10 * RECENT_NANOS;
-        let cases = [
-            ("one source: its last event", vec![vec![Some(now - 9), Some(now - 5)]], now - 5),
-            ("two sources", vec![vec![Some(now - 5)], vec![Some(now - 80), Some(now - 70)]], now - 70),
-            ("a recording of another year", vec![vec![Some(now - RECENT_NANOS)], vec![Some(now - 3)]], now - 3),
-            ("a clock that was set back since", vec![vec![Some(now + 1)]], now),
-            ("unknown", vec![vec![None]], now),
-        ];
-        for (name, sources, expected) in cases {
-            let mut block = Block::of(StreamId(1), Epoch(1), Seq(1), SourceId(99), &[]);
-            for (source, times) in (0..).zip(sources) {
-                let events: Vec<Event> = times.into_iter().map(event).collect();
-                block.extend(SourceId(source), &events);
-            }
-            assert_eq!(received(&block, UnixNanos(now)), UnixNanos(expected), "{name}");
         }
     }
 }

@@ -17,6 +17,7 @@
 mod breaker;
 mod feed;
 mod gather;
+mod horizon;
 mod journal_lane;
 mod lane;
 mod mark;

@@ -41,6 +41,8 @@ struct Faults {
     /// Calls of `write` until one gives up everything that is not stored; 0 for never.
     give_up_in: u32,
     refuses: BTreeSet<u64>,
+    /// A defect of the sink.
+    panics: bool,
 }
 
 /// Takes rows into memory and stores them at every tenth write, as a sink of files does.
@@ -98,7 +100,9 @@ impl Sink for Files {
         if !seqs.is_empty() {
             return Err(SinkError::Refused { sink: "files", seqs, reason: "poison".into() });
         }
+        let panics = faults.panics;
         drop(faults);
+        assert!(!panics, "a defect of the sink");
         for (seq, event) in batch.events().filter(|(seq, _)| seq.0 > self.taken) {
             self.open.push((seq.0, *event));
         }
@@ -235,6 +239,7 @@ fn start(dir: &Path, epoch: u32, bytes_max: u64, targets: &[&Target]) -> Rig {
     let lane = JournalLane::new(JournalLaneParts {
         blocks,
         journal,
+        sources: 1,
         interval: Duration::from_millis(1),
         marks,
         counters: journal_counters.clone(),
@@ -322,6 +327,30 @@ fn every_sink_gets_everything_once_at_its_own_pace() {
     slow.assert_has(1, 30_001, &[]);
     assert!(counters.iter().all(|c| c.stored_seq.get() == 30_001 && c.sink_state() == SinkState::Working));
     assert!(counters[1].transitions.get() >= 3, "open, half-open, closed");
+}
+
+#[test]
+fn a_sink_that_panics_stops_no_other_and_gets_everything_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sound, broken) = (Target::new("sound", true), Target::new("broken", true));
+    let mut rig = start(dir.path(), 1, 64 << 20, &[&sound, &broken]);
+    rig.send(5_000);
+    rig.wait("both", |rig| rig.counters.iter().all(|c| c.received_seq.get() == 5_000));
+    broken.faults.lock().unwrap().panics = true;
+    rig.send(20_000);
+    rig.wait("the panic", |rig| rig.counters[1].sink_state() == SinkState::Stopped);
+    rig.send(5_000);
+    let (end, lanes, _) = rig.finish();
+    assert!(matches!(end, JournalEnd::Closed), "{end:?}");
+    assert!(matches!(lanes.as_slice(), [LaneEnd::Drained, LaneEnd::Panicked]), "{lanes:?}");
+    sound.assert_has(1, 30_000, &[]);
+    assert!(broken.seqs(1).len() < 30_000, "it was broken");
+    broken.faults.lock().unwrap().panics = false;
+    let (_, lanes, _) = start(dir.path(), 2, 64 << 20, &[&sound, &broken]).finish();
+    assert!(lanes.iter().all(|lane| matches!(lane, LaneEnd::Drained)), "{lanes:?}");
+    for target in [&sound, &broken] {
+        target.assert_has(1, 30_000, &[]);
+    }
 }
 
 #[test]

@@ -44,6 +44,23 @@ pub struct Start {
     pub at: UnixNanos,
 }
 
+/// The times of appended events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Wall time of the append.
+    pub at: UnixNanos,
+    /// No event that is appended later was received earlier than this. Kept as whole milliseconds before `at`, rounded
+    /// down, and not above `at`.
+    pub complete_until: UnixNanos,
+}
+
+impl From<UnixNanos> for Stamp {
+    /// What is appended later is received later.
+    fn from(at: UnixNanos) -> Self {
+        Self { at, complete_until: at }
+    }
+}
+
 impl JournalConfig {
     pub(crate) fn check(&self) -> Result<(), JournalError> {
         let reason = if self.segment_bytes < SEGMENT_BYTES_MIN || !self.segment_bytes.is_multiple_of(4096) {

@@ -39,6 +39,8 @@ pub enum Item<'a> {
         source: SourceId,
         /// When they were journalled.
         at: UnixNanos,
+        /// No event behind them was received earlier.
+        complete_until: UnixNanos,
         /// The events.
         events: &'a [Event],
     },
@@ -111,6 +113,7 @@ struct Ready {
     first: Seq,
     source: SourceId,
     at: UnixNanos,
+    complete_until: UnixNanos,
 }
 
 impl Cursor {
@@ -148,11 +151,12 @@ impl Cursor {
             return Ok(Some(item));
         }
         let ready = self.ready.take();
-        Ok(ready.map(|Ready { epoch, first, source, at }| Item::Events {
+        Ok(ready.map(|Ready { epoch, first, source, at, complete_until }| Item::Events {
             epoch,
             first,
             source,
             at,
+            complete_until,
             events: &self.events,
         }))
     }
@@ -227,7 +231,8 @@ impl Cursor {
         if !self.events.is_empty() {
             self.passed += self.events.len() as u64;
             let first = Seq(header.first.0 + known);
-            self.ready = Some(Ready { epoch: header.epoch, first, source: header.source, at: header.at });
+            let (epoch, source, at) = (header.epoch, header.source, header.at);
+            self.ready = Some(Ready { epoch, first, source, at, complete_until: header.complete_until() });
         }
     }
 

@@ -3,6 +3,7 @@
 //! A frame is encoded without segment number and checksum; [`stamp`] adds both when it is known where it will stand, so that
 //! frames can move to another segment after a failed write.
 
+use crate::config::Stamp;
 use crate::le::{get_i64, get_u16, get_u32, get_u64, put};
 use feedd_model::{Epoch, Event, Position, Seq, SourceId, StreamId, UnixNanos};
 
@@ -12,8 +13,8 @@ pub(crate) const UNIT_BYTES: usize = 64;
 pub(crate) const HEADER_BYTES: usize = 64;
 /// Largest frame: one page, so that one damaged page costs at most two frames.
 pub(crate) const FRAME_BYTES_MAX: usize = 4096;
-/// Most events of a frame.
-pub(crate) const FRAME_EVENTS_MAX: usize = (FRAME_BYTES_MAX - HEADER_BYTES) / UNIT_BYTES;
+/// Most events of a frame: what is appended is cut into frames of so many.
+pub const FRAME_EVENTS_MAX: usize = (FRAME_BYTES_MAX - HEADER_BYTES) / UNIT_BYTES;
 /// Every control frame: header and [`Control`].
 pub(crate) const CONTROL_FRAME_BYTES: usize = HEADER_BYTES + UNIT_BYTES;
 /// The segment format this program writes, and the newest it reads.
@@ -25,6 +26,7 @@ pub(crate) const END_MARK: [u8; UNIT_BYTES] = [0; UNIT_BYTES];
 const UNIT: u32 = 64;
 const _: () = assert!(UNIT as usize == UNIT_BYTES);
 const MAGIC: [u8; 4] = *b"FDJf";
+const NANOS_PER_MS: i64 = 1_000_000;
 /// "Unknown" in a time field.
 const NO_TIME: i64 = i64::MIN;
 
@@ -73,6 +75,8 @@ pub(crate) struct Header {
     pub(crate) first: Seq,
     /// Events, or instruments.
     pub(crate) count: u32,
+    /// How long before `at` an event behind this frame may have been received, in ms; 0 in frames of older versions.
+    pub(crate) lag_ms: u32,
     pub(crate) at: UnixNanos,
     /// Last event of the epoch before this segment. In every frame, so that a segment knows its place without its
     /// first page. Given by [`stamp`].
@@ -89,6 +93,11 @@ impl Header {
     pub(crate) const fn last(&self) -> Seq {
         Seq(self.first.0 + self.count as u64 - 1)
     }
+
+    /// No event behind this frame was received earlier.
+    pub(crate) const fn complete_until(&self) -> UnixNanos {
+        UnixNanos(self.at.0.saturating_sub(self.lag_ms as i64 * NANOS_PER_MS))
+    }
 }
 
 /// Payload of every control frame; each kind fills what it knows.
@@ -100,8 +109,8 @@ pub(crate) struct Control {
     pub(crate) clean: bool,
     /// Last event known before this segment, or before this start.
     pub(crate) before: Position,
-    /// When the newest event before was journalled.
-    pub(crate) last_event_at: Option<UnixNanos>,
+    /// No event behind the newest one before was received earlier.
+    pub(crate) complete_until: Option<UnixNanos>,
     /// When the epoch started.
     pub(crate) started_at: UnixNanos,
     /// Events of the segment (seal).
@@ -115,7 +124,7 @@ impl Control {
         put(&mut bytes, 4, u32::from(self.clean).to_le_bytes());
         put(&mut bytes, 8, self.before.epoch.0.to_le_bytes());
         put(&mut bytes, 16, self.before.seq.0.to_le_bytes());
-        put(&mut bytes, 24, self.last_event_at.map_or(NO_TIME, |at| at.0).to_le_bytes());
+        put(&mut bytes, 24, self.complete_until.map_or(NO_TIME, |at| at.0).to_le_bytes());
         put(&mut bytes, 32, self.started_at.0.to_le_bytes());
         put(&mut bytes, 40, self.events.to_le_bytes());
         bytes
@@ -126,12 +135,12 @@ impl Control {
         if bytes.len() < UNIT_BYTES {
             return None;
         }
-        let last_event_at = get_i64(bytes, 24);
+        let complete_until = get_i64(bytes, 24);
         Some(Self {
             version: get_u32(bytes, 0),
             clean: get_u32(bytes, 4) != 0,
             before: Position { epoch: Epoch(get_u32(bytes, 8)), seq: Seq(get_u64(bytes, 16)) },
-            last_event_at: (last_event_at != NO_TIME).then_some(UnixNanos(last_event_at)),
+            complete_until: (complete_until != NO_TIME).then_some(UnixNanos(complete_until)),
             started_at: UnixNanos(get_i64(bytes, 32)),
             events: get_u64(bytes, 40),
         })
@@ -157,17 +166,28 @@ impl Identity {
             epoch: self.epoch,
             first: Seq(0),
             count: 0,
+            lag_ms: 0,
             at,
             base: Seq(0),
         }
     }
 
     /// Appends an events frame.
-    pub(crate) fn push_events(self, out: &mut Vec<u8>, first: Seq, source: SourceId, events: &[Event], at: UnixNanos) {
+    pub(crate) fn push_events(self, out: &mut Vec<u8>, first: Seq, source: SourceId, events: &[Event], stamp: Stamp) {
         debug_assert!((1..=FRAME_EVENTS_MAX).contains(&events.len()), "a frame holds 1 to 63 events");
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let payload_bytes = count * UNIT;
-        push_header(out, &Header { source, payload_bytes, first, count, ..self.header(Kind::Events, at) });
+        push_header(
+            out,
+            &Header {
+                source,
+                payload_bytes,
+                first,
+                count,
+                lag_ms: lag_ms(stamp),
+                ..self.header(Kind::Events, stamp.at)
+            },
+        );
         for event in events {
             out.extend_from_slice(&event.to_bytes());
         }
@@ -191,6 +211,12 @@ impl Identity {
     }
 }
 
+/// Rounded up, so that nothing is called complete that is not.
+fn lag_ms(stamp: Stamp) -> u32 {
+    let nanos = stamp.at.0.saturating_sub(stamp.complete_until.0).max(0).cast_unsigned();
+    u32::try_from(nanos.div_ceil(NANOS_PER_MS.cast_unsigned())).unwrap_or(u32::MAX)
+}
+
 fn push_header(out: &mut Vec<u8>, header: &Header) {
     let mut bytes = [0; HEADER_BYTES];
     put(&mut bytes, 0, MAGIC);
@@ -201,6 +227,7 @@ fn push_header(out: &mut Vec<u8>, header: &Header) {
     put(&mut bytes, 28, header.epoch.0.to_le_bytes());
     put(&mut bytes, 32, header.first.0.to_le_bytes());
     put(&mut bytes, 40, header.count.to_le_bytes());
+    put(&mut bytes, 44, header.lag_ms.to_le_bytes());
     put(&mut bytes, 48, header.at.0.to_le_bytes());
     out.extend_from_slice(&bytes);
 }
@@ -241,6 +268,7 @@ pub(crate) fn outline(bytes: &[u8]) -> Option<Header> {
         epoch: Epoch(get_u32(bytes, 28)),
         first: Seq(get_u64(bytes, 32)),
         count: get_u32(bytes, 40),
+        lag_ms: get_u32(bytes, 44),
         at: UnixNanos(get_i64(bytes, 48)),
         base: Seq(get_u64(bytes, 56)),
     };
@@ -298,7 +326,7 @@ mod tests {
             version: 1,
             clean: true,
             before: Position { epoch: Epoch(2), seq: Seq(9) },
-            last_event_at: None,
+            complete_until: None,
             started_at: UnixNanos(5),
             events: 4,
         };

@@ -57,10 +57,11 @@ pub mod testing;
 mod usage;
 mod writer;
 
-pub use config::{JournalConfig, SEGMENT_BYTES_MIN, Start, Sync};
+pub use config::{JournalConfig, SEGMENT_BYTES_MIN, Stamp, Start, Sync};
 pub use cursor::{Cause, Cursor, Item};
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use error::JournalError;
+pub use format::FRAME_EVENTS_MAX;
 pub use inspect::{Dump, DumpFrame, FrameKind, Repair, dump, inspect, repair_plan};
 pub use quarantine::QUARANTINE_BYTES_MAX;
 pub use recovered::{Damage, EpochSpan, Recovered};

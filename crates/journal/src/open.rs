@@ -41,7 +41,7 @@ pub(crate) fn open(
     let mut journal = Journal::new(folder, config.sync, start, instruments);
     journal._lock = lock;
     journal.before = last;
-    journal.last_event_at = recovered.last_event_at;
+    journal.complete_until = recovered.complete_until;
     let control = Control { clean: recovered.clean, ..journal.control(last) };
     journal.pending.push_control(Kind::EpochStart, Seq(0), start.at, control);
     let empty = keep_marks(&journal, &segments, marks);

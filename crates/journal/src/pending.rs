@@ -2,6 +2,7 @@
 //!
 //! They are kept until a sync has succeeded, so that they can be written again elsewhere.
 
+use crate::config::Stamp;
 use crate::format::{self, Control, FRAME_BYTES_MAX, FRAME_EVENTS_MAX, HEADER_BYTES, Identity, Kind};
 use feedd_core::Instruments;
 use feedd_model::{Event, InstrumentId, Seq, SourceId, UnixNanos};
@@ -18,7 +19,7 @@ pub(crate) struct Pending {
 pub(crate) struct Piece {
     pub(crate) bytes: usize,
     pub(crate) events: u64,
-    /// Last event and its wall time, when there is one.
+    /// Last event, and since when what follows it was received, when there is one.
     pub(crate) last: Option<(Seq, UnixNanos)>,
     /// The clean stop is among them.
     pub(crate) stopped_at: Option<UnixNanos>,
@@ -37,10 +38,10 @@ impl Pending {
         self.bytes.is_empty()
     }
 
-    pub(crate) fn push_events(&mut self, first: Seq, source: SourceId, events: &[Event], at: UnixNanos) {
+    pub(crate) fn push_events(&mut self, first: Seq, source: SourceId, events: &[Event], stamp: Stamp) {
         let mut first = first;
         for part in events.chunks(FRAME_EVENTS_MAX) {
-            self.identity.push_events(&mut self.bytes, first, source, part, at);
+            self.identity.push_events(&mut self.bytes, first, source, part, stamp);
             first = Seq(first.0 + part.len() as u64);
         }
     }
@@ -66,7 +67,7 @@ impl Pending {
             piece.bytes += HEADER_BYTES + header.payload_bytes as usize;
             if header.kind == Kind::Events {
                 piece.events += u64::from(header.count);
-                piece.last = Some((header.last(), header.at));
+                piece.last = Some((header.last(), header.complete_until()));
             }
             piece.stopped_at = is_stop.then_some(header.at);
         }

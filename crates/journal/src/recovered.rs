@@ -16,8 +16,13 @@ pub struct Recovered {
     pub segments: u64,
     /// Events, each counted once.
     pub events: u64,
-    /// When the newest event ever was journalled; known also when it has been trimmed.
+    /// When the newest event was journalled; when all have been trimmed, as `complete_until`.
     pub last_event_at: Option<UnixNanos>,
+    /// No event that is missing behind the newest was received earlier; known also when the newest has been trimmed.
+    ///
+    /// After a run that did not end in order it is told by the last frame before the first damaged place of the newest
+    /// segment: the damage may be the part of the last commit that never reached the disk.
+    pub complete_until: Option<UnixNanos>,
     /// The last run ended by [`crate::Journal::close`], or there was none.
     pub clean: bool,
     /// Bytes of all segment files.

@@ -60,7 +60,7 @@ impl Journal {
     /// Begins the next segment in memory; its header goes to disk with the first frames.
     pub(crate) fn activate(&mut self) -> Result<Active, JournalError> {
         let identity = Identity { stream: self.start.stream, epoch: self.start.epoch };
-        let at = self.last_event_at.unwrap_or(self.start.at);
+        let at = self.complete_until.unwrap_or(self.start.at);
         let mut head = Vec::new();
         identity.push_control(&mut head, Kind::Segment, Seq(0), at, self.control(self.before));
         push_dictionary(identity, &mut head, &self.instruments, 0, self.instruments_known, at);
@@ -95,7 +95,7 @@ impl Journal {
         self.pending.forget(piece.bytes);
         if let Some((seq, at)) = piece.last {
             self.before = Position { epoch: self.start.epoch, seq };
-            self.last_event_at = Some(at);
+            self.complete_until = Some(at);
         }
         self.publish(&active, &piece, was_fresh, seals);
         self.active = Some(active).filter(|_| !seals);
@@ -109,7 +109,7 @@ impl Journal {
             let identity = Identity { stream: self.start.stream, epoch: self.start.epoch };
             let durable = if self.before.epoch == self.start.epoch { self.before.seq } else { Seq(0) };
             let last = piece.last.map_or(durable, |(seq, _)| seq);
-            let at = piece.last.map(|(_, at)| at).or(self.last_event_at).unwrap_or(self.start.at);
+            let at = piece.last.map(|(_, at)| at).or(self.complete_until).unwrap_or(self.start.at);
             let events = active.events + piece.events;
             let control = format::Control { events, ..self.control(active.before) };
             identity.push_control(&mut after, Kind::Seal, last, at, control);

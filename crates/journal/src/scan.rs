@@ -60,6 +60,10 @@ pub(crate) struct Scanned {
     /// Behind the last intact frame.
     pub(crate) end: u64,
     pub(crate) last_event_at: Option<UnixNanos>,
+    /// No event behind the last events frame was received earlier.
+    pub(crate) complete_until: Option<UnixNanos>,
+    /// The same of the last events frame before any damage.
+    pub(crate) whole_until: Option<UnixNanos>,
 }
 
 impl Scanned {
@@ -242,6 +246,10 @@ impl Scan {
             Kind::Dictionary => {}
             Kind::Events => {
                 scanned.last_event_at = Some(header.at);
+                scanned.complete_until = Some(header.complete_until());
+                if scanned.damage.is_empty() {
+                    scanned.whole_until = scanned.complete_until;
+                }
                 match scanned.runs.last_mut().filter(|run| run.last.next() == header.first) {
                     Some(run) => run.last = header.last(),
                     None => scanned.runs.push(Run { first: header.first, last: header.last() }),
@@ -268,6 +276,8 @@ impl Scanned {
             finish_last: Seq(0),
             end: 0,
             last_event_at: None,
+            complete_until: None,
+            whole_until: None,
         }
     }
 

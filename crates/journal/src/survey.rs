@@ -127,8 +127,8 @@ impl Walk {
             self.lost_before(dir, segment, previous, hole);
         }
         let head = segment.head.or(segment.start);
-        if let Some(at) = head.and_then(|control| control.last_event_at) {
-            self.recovered.last_event_at = Some(at);
+        if let Some(at) = head.and_then(|control| control.complete_until) {
+            (self.recovered.last_event_at, self.recovered.complete_until) = (Some(at), Some(at));
         }
         if self.identity != identity || self.started_at.is_none() {
             self.started_at = head.map(|control| control.started_at);
@@ -136,6 +136,9 @@ impl Walk {
         self.identity = identity;
         let events = self.runs(segment, epoch);
         self.recovered.last_event_at = segment.last_event_at.or(self.recovered.last_event_at);
+        let is_cut = newest && !matches!(segment.finish, Finish::Stopped(_));
+        let until = if is_cut { segment.whole_until } else { segment.complete_until };
+        self.recovered.complete_until = until.or(self.recovered.complete_until);
         if let Some(torn) = segment.torn.filter(|_| newest) {
             self.recovered.torn_bytes += torn.bytes;
         }

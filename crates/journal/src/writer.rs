@@ -1,6 +1,6 @@
 //! The writing side: frames into memory, memory to disk, what is durable told to readers.
 
-use crate::config::{JournalConfig, Start, Sync};
+use crate::config::{JournalConfig, Stamp, Start, Sync};
 use crate::cursor::Cursor;
 use crate::disk::{Disk, SystemDisk};
 use crate::error::{JournalError, io_error};
@@ -33,7 +33,7 @@ pub struct Journal {
     pub(crate) last: Seq,
     /// Last durable event, that of an earlier start until this one has some.
     pub(crate) before: Position,
-    pub(crate) last_event_at: Option<UnixNanos>,
+    pub(crate) complete_until: Option<UnixNanos>,
     /// Segments given up since a write succeeded.
     pub(crate) failures: u32,
     /// The epoch start is not durable yet: the budget may be exceeded by one small segment.
@@ -85,7 +85,7 @@ impl Journal {
             active: None,
             last: Seq(0),
             before: Position::default(),
-            last_event_at: None,
+            complete_until: None,
             failures: 0,
             is_opening: true,
             is_stopping: false,
@@ -95,20 +95,22 @@ impl Journal {
         }
     }
 
-    /// Encodes events into the commit buffer. `first` follows the last event appended; `at` is the wall time.
+    /// Encodes events into the commit buffer, in frames of up to [`crate::FRAME_EVENTS_MAX`], each with this stamp. `first`
+    /// follows the last event appended.
     ///
     /// # Panics
     /// When `first` does not follow, and after [`Journal::close`]: the caller's sequence would be wrong for ever.
-    pub fn append(&mut self, first: Seq, source: SourceId, events: &[Event], at: UnixNanos) {
+    pub fn append(&mut self, first: Seq, source: SourceId, events: &[Event], stamp: impl Into<Stamp>) {
+        let stamp = stamp.into();
         assert!(first == self.last.next(), "seq rises by one");
         assert!(!self.is_stopping, "nothing follows a clean stop");
         let known = self.instruments.len();
         if known > self.instruments_known {
             // Before the first event that can carry the new id.
-            self.pending.push_dictionary(&self.instruments, self.instruments_known, known, at);
+            self.pending.push_dictionary(&self.instruments, self.instruments_known, known, stamp.at);
             self.instruments_known = known;
         }
-        self.pending.push_events(first, source, events, at);
+        self.pending.push_events(first, source, events, stamp);
         self.last = Seq(self.last.0 + events.len() as u64);
     }
 
@@ -215,7 +217,7 @@ impl Journal {
             version: FORMAT_VERSION,
             clean: false,
             before,
-            last_event_at: self.last_event_at,
+            complete_until: self.complete_until,
             started_at: self.start.at,
             events: 0,
         }

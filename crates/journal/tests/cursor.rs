@@ -47,8 +47,14 @@ fn items_say_source_and_time() {
         Some(Item::Epoch { stream: common::STREAM, epoch: Epoch(1), at: UnixNanos(1_000_000) })
     );
     let events = [event(1, 1), event(1, 2)];
-    let expected =
-        Item::Events { epoch: Epoch(1), first: Seq(1), source: SourceId(9), at: UnixNanos(50), events: &events };
+    let expected = Item::Events {
+        epoch: Epoch(1),
+        first: Seq(1),
+        source: SourceId(9),
+        at: UnixNanos(50),
+        complete_until: UnixNanos(50),
+        events: &events,
+    };
     assert_eq!(cursor.next().unwrap(), Some(expected));
     assert_eq!(cursor.next().unwrap(), None);
 }

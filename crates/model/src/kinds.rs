@@ -31,7 +31,7 @@ impl Flags {
     pub const REPLAYED: Self = Self(2);
     /// Fetched later by us to fill a gap.
     pub const BACKFILLED: Self = Self(4);
-    /// The receive time is not to be trusted: our clock stepped.
+    /// The receive time does not continue the one before it: our clock was set since ([`StatusCode::ClockForward`]).
     pub const DOUBTFUL_CLOCK: Self = Self(8);
     /// The price jumped further from the agreed price than configured.
     pub const PRICE_JUMP: Self = Self(16);
@@ -261,7 +261,7 @@ impl GapReason {
 pub struct Status {
     /// The new state.
     pub code: StatusCode,
-    /// A number that belongs to the code (a close code, a count); 0 when there is none.
+    /// A number that belongs to the code (a close code, a count, nanoseconds); 0 when there is none.
     pub detail: u64,
 }
 
@@ -276,11 +276,17 @@ pub enum StatusCode {
     Resynchronised,
     /// The source has no more to deliver.
     Ended,
+    /// The recorder's wall clock was set forward; the detail is by how many nanoseconds, measured against its monotonic
+    /// clock.
+    ClockForward,
+    /// The recorder's wall clock was set back; the detail is as for [`StatusCode::ClockForward`].
+    ClockBack,
 }
 
 impl StatusCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Connected, Self::Disconnected, Self::Resynchronised, Self::Ended];
+    pub const ALL: [Self; 6] =
+        [Self::Connected, Self::Disconnected, Self::Resynchronised, Self::Ended, Self::ClockForward, Self::ClockBack];
 
     /// The name as stored.
     #[must_use]
@@ -290,6 +296,8 @@ impl StatusCode {
             Self::Disconnected => "disconnected",
             Self::Resynchronised => "resynchronised",
             Self::Ended => "ended",
+            Self::ClockForward => "clock_forward",
+            Self::ClockBack => "clock_back",
         }
     }
 }
@@ -311,6 +319,14 @@ impl fmt::Display for TradeId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Journals hold these numbers: they stay as they are.
+    #[test]
+    fn status_codes_keep_their_numbers_and_names() {
+        let names = ["connected", "disconnected", "resynchronised", "ended", "clock_forward", "clock_back"];
+        assert_eq!(StatusCode::ALL.map(StatusCode::name), names);
+        assert!(StatusCode::ALL.iter().enumerate().all(|(number, code)| *code as usize == number));
+    }
 
     #[test]
     fn ids_print_as_the_venue_prints_them() {

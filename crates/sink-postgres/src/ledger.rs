@@ -73,21 +73,24 @@ pub(crate) async fn audit(
         .map(|table| format!("SELECT seq FROM {} WHERE {of_run}", config.relation(table.name(config.layout))))
         .collect();
     let gaps = config.relation(Table::of(EventKind::Gap).name(config.layout));
-    let reasons = [GapReason::JournalDamaged, GapReason::SinkBehind].map(|reason| format!("'{}'", reason.name()));
     let query = format!(
         "WITH at AS (SELECT stored_seq FROM {} WHERE id = {}), \
          seqs AS (SELECT seq, count(*) AS n FROM ({}) AS every GROUP BY seq), \
          marks AS (SELECT count(*) AS n, coalesce(sum(events), 0)::text AS missed FROM {gaps} \
-                   WHERE {of_run} AND reason IN ({})) \
+                   WHERE {of_run} AND reason IN ({})), \
+         gone AS (SELECT coalesce(sum(rows), 0)::bigint AS n, \
+                  coalesce(sum(rows + missed - markers), 0)::text AS accounted FROM {} WHERE {of_run}) \
          SELECT (SELECT stored_seq FROM at), \
                 coalesce(sum(n) FILTER (WHERE seq <= (SELECT stored_seq FROM at)), 0)::bigint, \
                 coalesce(sum(n - 1), 0)::bigint, \
                 coalesce(sum(n) FILTER (WHERE seq > (SELECT stored_seq FROM at)), 0)::bigint, \
-                (SELECT n FROM marks), (SELECT missed FROM marks) FROM seqs",
+                (SELECT n FROM marks), (SELECT missed FROM marks), \
+                (SELECT n FROM gone), (SELECT accounted FROM gone) FROM seqs",
         config.relation("ledger"),
         row.id,
         seqs.join(" UNION ALL "),
-        reasons.join(", ")
+        missed_reasons(),
+        config.relation("feedd_dropped")
     );
     let counted = client.query_one(&query, &[]).await?;
     let number = |at: usize| u64::try_from(counted.get::<_, i64>(at)).unwrap_or(0);
@@ -98,5 +101,12 @@ pub(crate) async fn audit(
         beyond: number(3),
         markers: number(4),
         missed: counted.get::<_, &str>(5).parse().unwrap_or(u64::MAX),
+        dropped_rows: number(6),
+        dropped_events: counted.get::<_, &str>(7).parse().unwrap_or(u64::MAX),
     })
+}
+
+/// Reasons of gap rows that stand for events which the store did not get, as an SQL list.
+pub(crate) fn missed_reasons() -> String {
+    [GapReason::JournalDamaged, GapReason::SinkBehind].map(|reason| format!("'{}'", reason.name())).join(", ")
 }

@@ -35,6 +35,7 @@ mod migrate;
 mod numeric;
 mod partitions;
 mod plan;
+mod retention;
 mod schema;
 mod sink;
 mod status;
@@ -43,7 +44,8 @@ mod transaction;
 mod writer;
 
 pub use config::{Layout, PostgresConfig, Secret, Tls};
-pub use maintenance::{Built, Dropped, maintain, retain};
+pub use maintenance::{Built, Maintained, maintain};
 pub use migrate::{Applied, migrate};
+pub use retention::{Dropped, retain};
 pub use sink::PostgresSink;
 pub use status::{LedgerStatus, SchemaStatus, TableStatus, status};

@@ -1,9 +1,11 @@
-//! Work on finished days: their indexes, and dropping those that are too old.
+//! Work on the days to come and on finished ones: partitions ahead, indexes, and the sink's own look after both and after
+//! days that are too old.
 
 use crate::config::PostgresConfig;
 use crate::connect::{Database, runtime};
 use crate::error::Fault;
-use crate::partitions::{DAY_NANOS, Leaf, leaves};
+use crate::partitions::{self, DAY_NANOS, Leaf, leaves};
+use crate::retention::drop_older;
 use crate::schema::Table;
 use deadpool_postgres::ClientWrapper;
 use feedd_core::{Clock, SinkError, SystemClock, error_text};
@@ -34,66 +36,34 @@ pub struct Built {
     pub index: String,
 }
 
-/// One partition that was dropped, or would be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// The partition.
-    pub partition: String,
-    /// The server's estimate of its rows.
-    pub rows: i64,
-    /// With its indexes.
-    pub bytes: i64,
+/// What was done for the days that are over and those to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Partitions that were made.
+    pub made: Vec<String>,
+    /// Partitions that could not be made: the role may not, or other partitions or rows are in the way. Rows of such a day
+    /// go where the server puts them.
+    pub denied: Vec<String>,
+    /// Indexes that were built.
+    pub built: Vec<Built>,
 }
 
-/// Builds the index of every finished day that has none, one after the other, without holding up writers.
+/// Makes the partitions of today and the configured number of days after it, and builds the index of every finished day
+/// that has none, one after the other, without holding up writers.
 ///
 /// # Errors
 /// [`SinkError`] when the server cannot be asked or the role may not.
-pub fn maintain(config: &PostgresConfig) -> Result<Vec<Built>, SinkError> {
+pub fn maintain(config: &PostgresConfig) -> Result<Maintained, SinkError> {
     let database = Database::new(config.clone())?;
     let now = SystemClock::new().wall();
     database.administer(async |client| {
         crate::migrate::verify(&client, &database).await?;
-        build(&client, config, now).await.map_err(|fault| fault.not_stored(database.what("building indexes")))
+        let ahead = partitions::make_ahead(&client, config, now.unix_day()).await;
+        let (made, denied) = ahead.map_err(|fault| fault.not_stored(database.what("making partitions ahead")))?;
+        let built = build(&client, config, now).await;
+        let built = built.map_err(|fault| fault.not_stored(database.what("building indexes")))?;
+        Ok(Maintained { made, denied, built })
     })
-}
-
-/// Drops the partitions of days that ended `keep_days` or more before today, UTC; tells only, when `dry_run`. Partitions
-/// that are not one day's, and rows without receive time, are never touched.
-///
-/// # Errors
-/// [`SinkError`] when the server cannot be asked or the role may not.
-pub fn retain(config: &PostgresConfig, keep_days: u32, dry_run: bool) -> Result<Vec<Dropped>, SinkError> {
-    let database = Database::new(config.clone())?;
-    let today = SystemClock::new().wall().unix_day();
-    database.administer(async |client| {
-        crate::migrate::verify(&client, &database).await?;
-        let dropped = drop_older(&client, config, today - i64::from(keep_days), dry_run).await;
-        dropped.map_err(|fault| fault.not_stored(database.what("dropping old partitions")))
-    })
-}
-
-/// Drops days that ended at or before the beginning of day `keep_from`.
-async fn drop_older(
-    client: &ClientWrapper,
-    config: &PostgresConfig,
-    keep_from: i64,
-    dry_run: bool,
-) -> Result<Vec<Dropped>, Fault> {
-    // A reader's query holds the parent: better an error now than writers that queue behind this.
-    client.batch_execute("SET lock_timeout = '10s'").await?;
-    let mut dropped = Vec::new();
-    for leaf in leaves(client, config).await? {
-        if leaf.day.is_none_or(|day| day + 1 > keep_from) {
-            continue;
-        }
-        if !dry_run {
-            client.batch_execute(&format!("DROP TABLE {}", config.relation(&leaf.name))).await?;
-            tracing::info!(partition = leaf.name, rows = leaf.rows, bytes = leaf.bytes, "old partition dropped");
-        }
-        dropped.push(Dropped { partition: leaf.name, rows: leaf.rows, bytes: leaf.bytes });
-    }
-    Ok(dropped)
 }
 
 /// Whether a leaf's day is over.

@@ -47,7 +47,7 @@ impl Partitions {
 
     /// The relation that takes the rows of a place, after [`Partitions::ensure`].
     pub(crate) fn relation(&mut self, place: Place, config: &PostgresConfig) -> &str {
-        let known = place.day.is_some_and(|day| self.known.contains(&(place.table, day)));
+        let known = self.is_known(place);
         self.relations.entry(place).or_insert_with(|| {
             let table = place.table.name(config.layout);
             match place.day {
@@ -83,6 +83,10 @@ impl Partitions {
             self.make(client, config, table, day).await?;
         }
         Ok(())
+    }
+
+    fn is_known(&self, place: Place) -> bool {
+        place.day.is_some_and(|day| self.known.contains(&(place.table, day)))
     }
 
     /// Reads which partitions there are, by name.
@@ -161,6 +165,31 @@ impl Partitions {
         let leaves = leaves(client, config).await?;
         Ok(leaves.iter().any(|leaf| leaf.table == table && leaf.day == Some(day)))
     }
+}
+
+/// Every table's places of `today` and the configured number of days after it.
+pub(crate) fn places_ahead(config: &PostgresConfig, today: i64) -> Vec<Place> {
+    let days = today..=today + i64::from(config.partitions_ahead_days);
+    days.flat_map(|day| Table::all().map(move |table| Place { table, day: Some(day) })).collect()
+}
+
+/// Makes the partitions of [`places_ahead`]. Names those that were made, and those that could not be.
+pub(crate) async fn make_ahead(
+    client: &ClientWrapper,
+    config: &PostgresConfig,
+    today: i64,
+) -> Result<(Vec<String>, Vec<String>), Fault> {
+    let mut partitions = Partitions::default();
+    partitions.load(client, config).await?;
+    let mut missing = places_ahead(config, today);
+    missing.retain(|place| !partitions.is_known(*place));
+    partitions.ensure(client, config, missing.iter().copied()).await?;
+    let (made, denied): (Vec<Place>, _) = missing.into_iter().partition(|place| partitions.is_known(*place));
+    let names = |places: Vec<Place>| {
+        let name = |place: Place| place.day.map(|day| leaf_name(place.table.name(config.layout), day));
+        places.into_iter().filter_map(name).collect()
+    };
+    Ok((names(made), names(denied)))
 }
 
 /// One partition of a table of events.

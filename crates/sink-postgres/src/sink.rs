@@ -4,8 +4,7 @@ use crate::config::PostgresConfig;
 use crate::connect::{Database, runtime};
 use crate::error::{Fault, SINK};
 use crate::maintenance::Background;
-use crate::partitions::Place;
-use crate::schema::Table;
+use crate::partitions::places_ahead;
 use crate::writer::{Writer, discard};
 use feedd_core::{Batch, Clock, EpochAudit, Instruments, Sink, SinkError, SystemClock, error_text};
 use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
@@ -65,10 +64,7 @@ impl PostgresSink {
     /// Makes the partitions of today and the days after it. A failure is told and tried again later: rows whose
     /// partition is missing get it when they are written.
     fn make_ahead(&mut self, now: MonoNanos) {
-        let today = self.clock.wall().unix_day();
-        let days = today..=today + i64::from(self.writer.database.config.partitions_ahead_days);
-        let places: Vec<Place> =
-            days.flat_map(|day| Table::all().map(move |table| Place { table, day: Some(day) })).collect();
+        let places = places_ahead(&self.writer.database.config, self.clock.wall().unix_day());
         let writer = &mut self.writer;
         let made = self.runtime.block_on(async {
             let client = writer.client().await?;

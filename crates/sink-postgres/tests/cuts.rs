@@ -5,37 +5,29 @@
 //! anew. Needs a server.
 #![allow(clippy::unwrap_used, reason = "helpers outside #[test] fail the test that calls them")]
 
-use common::{Store, read_all};
-use feedd_core::contract::sink::{STREAM, batch, canonical, sample_events};
-use feedd_core::{Sink, SinkError, error_text};
-use feedd_model::{Epoch, Event, EventHead, MonoNanos, UnixNanos};
-use feedd_sink_postgres::{Layout, PostgresConfig, PostgresSink, Secret};
-use feedd_testkit::postgres::{Options, Server};
+use common::Store;
+use feedd_core::Sink;
+use feedd_core::contract::sink::{batch, sample_events};
+use feedd_model::{Event, EventHead, MonoNanos, UnixNanos};
+use feedd_sink_postgres::{Layout, PostgresConfig, PostgresSink};
 use feedd_testkit::promise::{self, Report};
-use feedd_testkit::proxy::{At, Cut, Direction, Faults, How, Place, Plan, Proxy, Sides, Target};
-use std::cell::RefCell;
+use feedd_testkit::proxy::{At, Cut, Direction, Faults, How, Place, Proxy, Sides};
+use matrix::{
+    BATCH, Delivery, EPOCH, LIMIT, Messages, Retry, boundaries, config_through, judge, open, proxy, size, with_tcp,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::ops::Range;
 use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 mod common;
+mod matrix;
 
 /// Events of the fault-free batch before a fault: every kind is in it, so every statement is prepared.
 const WARM: usize = 13;
-/// Events of a batch with a fault: every kind is in it, so all these batches have the same messages.
-const BATCH: usize = 2 * WARM;
+const _: () = assert!(BATCH == 2 * WARM);
 /// Fault-free batches before all others.
 const LEARN: usize = 20;
-/// What a silent server costs; a busy machine needs less than half of it for a batch.
-const LIMIT: Duration = Duration::from_millis(900);
-/// Longest time until one batch is stored; a server that starts again is part of it.
-const WORKS_AGAIN: Duration = Duration::from_secs(90);
-
-const EPOCH: Epoch = Epoch(1);
-
 /// The events of the contract suite, all on one day: every batch goes to the same tables.
 fn events(count: usize) -> Vec<Event> {
     let one_day = |(event, n): (Event, i64)| {
@@ -43,37 +35,6 @@ fn events(count: usize) -> Vec<Event> {
         Event::new(EventHead { recv_ts, ..event.head() }, event.body())
     };
     sample_events(count).into_iter().zip(0..).map(one_day).collect()
-}
-
-/// The size of an ordinary run, of `FEEDD_SOAK=ci`, and of `FEEDD_SOAK=full`.
-fn size(ordinary: usize, ci: usize, full: usize) -> usize {
-    match std::env::var("FEEDD_SOAK") {
-        Ok(soak) if soak == "ci" => ci,
-        _ if promise::full() => full,
-        _ => ordinary,
-    }
-}
-
-fn with_tcp() -> Option<Rc<RefCell<Server>>> {
-    let server = Server::start_with(Options { tcp: true, ..Options::default() })?;
-    Some(Rc::new(RefCell::new(server)))
-}
-
-fn proxy(server: &Rc<RefCell<Server>>) -> Proxy {
-    Proxy::start(Target::Tcp(server.borrow().tcp_address().unwrap()), Plan::postgres())
-}
-
-fn config_through(store: &Store, proxy: &Proxy) -> PostgresConfig {
-    let mut config = store.config();
-    config.host = proxy.address().ip().to_string();
-    config.port = proxy.address().port();
-    config.password = Some(Secret::new(store.server.borrow().password()));
-    (config.batch_timeout, config.connect_timeout) = (LIMIT, LIMIT);
-    config
-}
-
-fn open(store: &Store, proxy: &Proxy) -> PostgresSink {
-    PostgresSink::open(config_through(store, proxy), store.instruments.clone()).unwrap()
 }
 
 /// What is done to one batch.
@@ -102,27 +63,6 @@ impl Fault {
             Self::Kill => "server killed",
         }
     }
-}
-
-/// Messages of one fault-free batch on a connection that is there, each way.
-#[derive(Clone, Copy, Debug)]
-struct Messages {
-    to_server: u64,
-    to_client: u64,
-}
-
-/// Every boundary of the transaction, both ways, by FIN and by RST.
-fn boundaries(messages: Messages) -> Vec<Cut> {
-    let ways = [(Direction::ToServer, messages.to_server), (Direction::ToClient, messages.to_client)];
-    let mut cuts = Vec::new();
-    for (direction, count) in ways {
-        for how in [How::Fin, How::Rst] {
-            let at = |nth, place| Cut { at: At::Message { direction, kind: None, nth, place }, how };
-            cuts.extend((1..=count).map(|nth| at(nth, Place::Before)));
-            cuts.push(at(count, Place::Behind));
-        }
-    }
-    cuts
 }
 
 /// The faults of all runs: a quarter are answers to COMMIT that are swallowed; the boundaries come round again and again.
@@ -156,119 +96,6 @@ fn faults(runs: usize, messages: Messages, rng: &mut fastrand::Rng) -> Vec<Fault
             }
         })
         .collect()
-}
-
-/// What is done after an outcome that is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retry {
-    /// The position is asked for: what delivery does.
-    Asks,
-    /// The batch is offered again as if nothing had been stored: what a sink without a ledger does.
-    Blind,
-}
-
-/// Offers ranges as delivery does.
-struct Delivery {
-    sink: PostgresSink,
-    rng: fastrand::Rng,
-    retry: Retry,
-    /// For [`Retry::Blind`]: makes the ledger forget what it knows above this position.
-    forget: Option<Box<dyn Fn(usize) + Send>>,
-    /// Events that the sink has called stored.
-    stored: usize,
-    failed: u64,
-    /// Calls whose outcome was unknown and that turned out to be stored.
-    committed_unanswered: u64,
-}
-
-impl Delivery {
-    fn new(sink: PostgresSink, seed: u64) -> Self {
-        let rng = fastrand::Rng::with_seed(seed);
-        Self { sink, rng, retry: Retry::Asks, forget: None, stored: 0, failed: 0, committed_unanswered: 0 }
-    }
-
-    /// Offers events until the first `end` are stored; first all in one batch, then cut anew.
-    fn store(&mut self, events: &[Event], end: usize) {
-        let limit = Instant::now() + WORKS_AGAIN;
-        let mut part = self.stored..end;
-        while self.stored < end {
-            assert!(Instant::now() < limit, "it never works again: {part:?}");
-            match self.sink.write(&batch(events, EPOCH, part.clone(), 64), MonoNanos(0)) {
-                Ok(()) => {
-                    self.stored = part.end;
-                    part = self.cut_anew(end);
-                }
-                // The same range again.
-                Err(SinkError::Unavailable { .. }) => self.pause(),
-                Err(SinkError::Unknown { .. }) => {
-                    self.failed += 1;
-                    self.after_unknown(&part, limit);
-                    part = self.cut_anew(end);
-                }
-                Err(error) => panic!("{part:?}: {}", error_text(&error)),
-            }
-        }
-    }
-
-    fn pause(&mut self) {
-        self.failed += 1;
-        // A server that starts needs the processor, too.
-        std::thread::sleep(Duration::from_millis(2));
-    }
-
-    fn after_unknown(&mut self, part: &Range<usize>, limit: Instant) {
-        if self.retry == Retry::Blind {
-            self.forget.as_ref().unwrap()(self.stored);
-        }
-        let position = self.ask(limit);
-        assert!(position >= self.stored, "{} were called stored, {position} are", self.stored);
-        self.committed_unanswered += u64::from(position >= part.end);
-        self.stored = position;
-    }
-
-    fn ask(&mut self, limit: Instant) -> usize {
-        loop {
-            match self.sink.recover(STREAM, EPOCH) {
-                Ok(seq) => return usize::try_from(seq.0).unwrap(),
-                Err(SinkError::Unavailable { .. }) => self.pause(),
-                Err(error) => panic!("{}", error_text(&error)),
-            }
-            assert!(Instant::now() < limit, "the position can never be asked for again");
-        }
-    }
-
-    /// The next range, of any size up to the rest.
-    fn cut_anew(&mut self, end: usize) -> Range<usize> {
-        let start = self.stored.min(end);
-        start..end.min(start + self.rng.usize(1..=BATCH))
-    }
-}
-
-/// What the tables hold, by `psql` alone.
-#[derive(Debug)]
-struct Judged {
-    lost: u64,
-    duplicated: u64,
-    /// Rows that no event of ours is equal to.
-    altered: u64,
-}
-
-fn judge(store: &Store, events: &[Event]) -> Judged {
-    let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut altered = 0;
-    for (epoch, seq, event) in read_all(store) {
-        let wanted = usize::try_from(seq.0).ok().and_then(|at| events.get(at.checked_sub(1)?));
-        if epoch == EPOCH && wanted.is_some_and(|wanted| canonical(wanted) == canonical(&event)) {
-            *seen.entry(seq.0).or_default() += 1;
-        } else {
-            altered += 1;
-        }
-    }
-    Judged {
-        lost: events.len() as u64 - seen.len() as u64,
-        duplicated: seen.values().map(|count| count - 1).sum(),
-        altered,
-    }
 }
 
 /// Messages of a fault-free batch, each way, when nothing is new to the connection: the fewest of the first few batches, since

@@ -3,9 +3,9 @@
 
 use common::{LAYOUTS, Store, deliver, offer, read_all, trades};
 use feedd_core::contract::sink::{STREAM, canonical, sample_events};
-use feedd_core::{Clock, ManualClock, Sink, SinkError, SystemClock, error_text};
-use feedd_model::{Epoch, Event, EventHead, MonoNanos, Seq, UnixNanos};
-use feedd_sink_postgres::{Layout, PostgresConfig, PostgresSink, maintain, migrate, retain, status};
+use feedd_core::{Batch, Block, Clock, ManualClock, Sink, SinkError, SystemClock, error_text};
+use feedd_model::{Epoch, Event, EventBody, EventHead, Gap, GapReason, MonoNanos, Seq, SourceId, UnixNanos};
+use feedd_sink_postgres::{Layout, Maintained, PostgresConfig, PostgresSink, maintain, migrate, retain, status};
 use std::sync::Arc;
 
 mod common;
@@ -41,11 +41,11 @@ fn a_schema_is_migrated_once_also_by_two_at_the_same_time() {
             .collect();
         let mut done: Vec<usize> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
         done.sort_unstable();
-        assert_eq!(done, [0, 0, 0, 3], "one of them did all of it");
+        assert_eq!(done, [0, 0, 0, 4], "one of them did all of it");
         assert!(migrate(&store.config()).unwrap().is_empty());
         let status = status(&store.config()).unwrap();
-        assert_eq!((status.version, status.pending.len(), status.layout), (3, 0, Some(layout)));
-        assert_eq!(store.sql("SELECT count(*) FROM feedd_migrations WHERE length(checksum) = 64"), "3");
+        assert_eq!((status.version, status.pending.len(), status.layout), (4, 0, Some(layout)));
+        assert_eq!(store.sql("SELECT count(*) FROM feedd_migrations WHERE length(checksum) = 64"), "4");
     }
 }
 
@@ -54,7 +54,7 @@ fn a_changed_or_newer_or_other_schema_is_refused() {
     let Some(server) = common::server() else { return };
     let cases = [
         ("UPDATE feedd_migrations SET checksum = 'x' WHERE version = 2", "migration 2 (compact)"),
-        ("INSERT INTO feedd_migrations VALUES (9, 'future', 'x')", "has version 9, this program knows 3"),
+        ("INSERT INTO feedd_migrations VALUES (9, 'future', 'x')", "has version 9, this program knows 4"),
         ("UPDATE feedd_settings SET value = 'readable'", "has layout readable, not compact"),
     ];
     for (change, reason) in cases {
@@ -77,7 +77,11 @@ fn a_sink_that_may_not_migrate_waits_for_who_may() {
     let mut sink = PostgresSink::open(config.clone(), store.instruments.clone()).unwrap();
     let error = sink.recover(STREAM, Epoch(1)).unwrap_err();
     assert!(matches!(error, SinkError::Unavailable { .. }), "{error:?}");
-    assert!(error_text(&error).contains("migrations are missing: ledger, readable, derived"), "{}", error_text(&error));
+    assert!(
+        error_text(&error).contains("migrations are missing: ledger, readable, derived, dropped"),
+        "{}",
+        error_text(&error)
+    );
     migrate(&config).unwrap();
     sink.recover(STREAM, Epoch(1)).unwrap();
     deliver(&mut sink, &trades(20), 0..20);
@@ -282,20 +286,20 @@ fn finished_days_are_indexed_and_old_ones_dropped() {
         let events = [ago(0), ago(3), ago(9), ago(10), ago(400)].concat();
         deliver(&mut sink, &events, 0..250);
         let table = store.trades();
-        let built = maintain(&store.config()).unwrap();
+        let built = maintain(&store.config()).unwrap().built;
         assert_eq!(built.len(), 4, "not today: {built:?}");
-        assert!(maintain(&store.config()).unwrap().is_empty());
+        assert_eq!(maintain(&store.config()).unwrap(), Maintained::default());
         let valid =
             "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid::regclass::text LIKE '%_by_instrument'";
         assert_eq!(store.sql(valid), "4");
         // One that a failed build left is built anew.
         store.sql(&format!("UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{}'::regclass", built[0].index));
         assert_eq!(status(&store.config()).unwrap().tables[0].unfinished, 1);
-        assert_eq!(maintain(&store.config()).unwrap(), built[..1]);
+        assert_eq!(maintain(&store.config()).unwrap().built, built[..1]);
         store.sql("ANALYZE");
         let seen = status(&store.config()).unwrap();
         let of_trades = &seen.tables[0];
-        assert_eq!((of_trades.table, of_trades.partitions, of_trades.rows), (table, 5, 250));
+        assert_eq!((of_trades.table, of_trades.partitions, of_trades.rows), (table, 7, 250), "two days ahead");
         assert_eq!((of_trades.indexed, of_trades.unindexed, of_trades.unfinished), (4, 0, 0));
         assert!(of_trades.bytes > 250 * 40);
         assert_eq!((seen.ledger.len(), seen.ledger[0].stored_seq, &*seen.ledger[0].sink), (1, 250, "postgres"));
@@ -313,7 +317,117 @@ fn finished_days_are_indexed_and_old_ones_dropped() {
             "150 and the row of another's partition"
         );
         assert!(retain(&store.config(), 9, false).unwrap().is_empty());
-        assert_eq!(sink.audit(STREAM, Epoch(1)).unwrap().unwrap().stored_seq, Seq(250), "positions stay");
+        let audit = sink.audit(STREAM, Epoch(1)).unwrap().unwrap();
+        assert_eq!(audit.stored_seq, Seq(250), "positions stay");
+        assert_eq!((audit.rows, audit.dropped_rows, audit.dropped_events), (151, 100, 100));
+    }
+}
+
+#[test]
+fn what_retention_drops_is_recorded_with_the_drop_or_not_at_all() {
+    let Some(server) = common::server() else { return };
+    let marker = |events| {
+        let head = trades(1)[0].head();
+        let reason = GapReason::SinkBehind;
+        let (first_missing, last_missing, from_ts, to_ts) = (None, None, None, None);
+        Event::new(
+            head,
+            EventBody::Gap(Gap { reason, first_missing, last_missing, from_ts, to_ts, events: Some(events) }),
+        )
+    };
+    for layout in LAYOUTS {
+        let store = Store::new(&server, layout);
+        let mut sink = store.recovered();
+        // Two starts on an old day; in the second a marker stands for events 11 to 30, at the place of the last of them.
+        let events = [trades(10), vec![marker(20)], trades(5)].concat();
+        common::deliver_epoch(&mut sink, Epoch(1), &events[..10], 0..10);
+        sink.recover(STREAM, Epoch(2)).unwrap();
+        common::deliver_epoch(&mut sink, Epoch(2), &events, 0..10);
+        let mut batch = Batch::new();
+        batch.push(Arc::new(Block::of(STREAM, Epoch(2), Seq(30), SourceId(0), &events[10..])), 0, 6);
+        sink.write(&batch, MonoNanos(0)).unwrap();
+        let mut audit = |epoch| sink.audit(STREAM, Epoch(epoch)).unwrap().unwrap();
+        let before = audit(2);
+        assert_eq!((before.stored_seq, before.rows, before.markers, before.missed), (Seq(35), 16, 1, 20));
+
+        // Something that the drop must not take with it.
+        let leaf = format!("{}_20240808", store.trades());
+        store.sql(&format!("CREATE VIEW mine AS SELECT * FROM {leaf}"));
+        let error = retain(&store.config(), 9, false).unwrap_err();
+        assert!(error_text(&error).contains("2BP01"), "{}", error_text(&error));
+        assert_eq!(store.sql("SELECT count(*) FROM feedd_dropped WHERE partition LIKE 'trade%'"), "0");
+        assert_eq!(store.sql(&format!("SELECT count(*) FROM {leaf}")), "25", "neither dropped nor recorded");
+        store.sql("DROP VIEW mine");
+        let dropped = retain(&store.config(), 9, false).unwrap();
+        assert_eq!(dropped.iter().find(|dropped| dropped.partition == leaf).map(|dropped| dropped.rows), Some(25));
+        assert_eq!(store.identities(), [], "all of it was old");
+        let by_start = match layout {
+            Layout::Compact => {
+                "SELECT l.epoch, sum(rows), sum(markers), sum(missed) FROM feedd_dropped d JOIN ledger l ON l.id = d.run"
+            }
+            Layout::Readable => "SELECT epoch, sum(rows), sum(markers), sum(missed) FROM feedd_dropped",
+        };
+        assert_eq!(store.sql(&format!("{by_start} GROUP BY 1 ORDER BY 1")), "1|10|0|0\n2|16|1|20", "{}", layout.name());
+        for (epoch, stored, rows) in [(1, 10, 10), (2, 35, 16)] {
+            let audit = audit(epoch);
+            assert_eq!((audit.stored_seq, audit.rows), (Seq(stored), 0), "{}", layout.name());
+            assert_eq!((audit.dropped_rows, audit.dropped_events), (rows, stored), "{}", layout.name());
+        }
+    }
+}
+
+#[test]
+fn partitions_are_made_ahead_on_request() {
+    let Some(server) = common::server() else { return };
+    for layout in LAYOUTS {
+        let store = Store::new(&server, layout);
+        let config = PostgresConfig { partitions_ahead_days: 3, ..store.config() };
+        migrate(&config).unwrap();
+        let today = SystemClock::new().wall().unix_day();
+        let done = maintain(&config).unwrap();
+        assert_eq!((done.made.len(), done.denied.len()), (6 * 4, 0), "six tables, today and three days: {done:?}");
+        // By the bounds that the server has.
+        let bound = |day| format!("FOR VALUES FROM ('{}') TO ('{}')", day * DAY, (day + 1) * DAY);
+        let bounds: Vec<String> = (today..=today + 3).map(bound).collect();
+        for table in
+            ["gap", "trade"].map(|table| if layout == Layout::Compact { table.to_owned() } else { format!("{table}s") })
+        {
+            let found = store.sql(&format!(
+                "SELECT pg_get_expr(relpartbound, c.oid) FROM pg_class c JOIN pg_inherits i ON c.oid = i.inhrelid \
+                 WHERE inhparent = '{table}'::regclass AND relname <> '{table}_default' ORDER BY relname"
+            ));
+            assert_eq!(found.lines().collect::<Vec<_>>(), bounds, "{table}");
+        }
+        assert_eq!(maintain(&config).unwrap(), Maintained::default(), "nothing is left to do");
+        // A row of a day to come in the default partition is in the way of that day's.
+        let (table, stamp) = (store.trades(), (today + 4) * DAY + 1);
+        let run = match layout {
+            Layout::Compact => "recv_ts, seq, run, flags, price, size) VALUES ({}, 1, 1, 0, 1, 1)",
+            Layout::Readable => "recv_ts, stream, epoch, seq, flags, price, size) VALUES ({}, 1, 1, 1, 0, 1, 1)",
+        };
+        store.sql(&format!("INSERT INTO {table} ({}", run.replace("{}", &stamp.to_string())));
+        let done = maintain(&PostgresConfig { partitions_ahead_days: 4, ..config }).unwrap();
+        assert_eq!((done.made.len(), done.denied.len()), (5, 1), "{done:?}");
+        assert!(done.denied[0].starts_with(table), "{done:?}");
+    }
+}
+
+#[test]
+fn a_schema_of_the_version_before_is_brought_up_and_keeps_its_rows() {
+    let Some(server) = common::server() else { return };
+    for layout in LAYOUTS {
+        let store = Store::new(&server, layout);
+        deliver(&mut store.recovered(), &trades(20), 0..20);
+        // As version 3 left it.
+        store.sql("DROP TABLE feedd_dropped; DELETE FROM feedd_migrations WHERE version = 4");
+        let seen = status(&store.config()).unwrap();
+        assert_eq!((seen.version, seen.pending), (3, vec!["dropped"]));
+        let mut sink = store.recovered();
+        assert_eq!(status(&store.config()).unwrap().version, 4, "the sink has done it");
+        deliver(&mut sink, &trades(30), 20..30);
+        store.assert_stored(1..=30, layout.name());
+        let audit = sink.audit(STREAM, Epoch(1)).unwrap().unwrap();
+        assert_eq!((audit.rows, audit.dropped_rows), (30, 0));
     }
 }
 

@@ -3,8 +3,8 @@
 //! Pure: it is shown observations and answers with notices; the telemetry thread logs them.
 
 use crate::limit::Limit;
-use crate::number::percent;
-use crate::watched::Watched;
+use crate::number::{duration, percent};
+use crate::watched::{Watched, WatchedSource};
 use feedd_core::accounting::SourceTotals;
 use feedd_core::counters::SinkState;
 use feedd_core::link::LinkWatch;
@@ -89,6 +89,9 @@ struct RingLevel {
     warn: Limit,
     full: Limit,
     warnings: u64,
+    step: Limit,
+    /// Steps of the wall clock that were told, or counted as suppressed.
+    steps: u64,
 }
 
 /// The levels of all rings and of the batch buffer.
@@ -123,6 +126,7 @@ impl Levels {
                 storage_is_slow,
             };
             self.ring(index, &observation, now, &mut notices);
+            self.clock_steps(index, source, now, &mut notices);
         }
         let depth = watched.links.iter().map(LinkWatch::waiting).max().unwrap_or(0);
         let due = duration_nanos(watched.batch_age_max);
@@ -179,6 +183,25 @@ impl Levels {
         }
     }
 
+    /// Tells of a step of the wall clock that the source has seen since the last look.
+    fn clock_steps(&mut self, index: usize, source: &WatchedSource, now: MonoNanos, notices: &mut Vec<Notice>) {
+        let Some(level) = self.rings.get_mut(index) else { return };
+        let steps = source.counters.clock_steps.get();
+        if std::mem::replace(&mut level.steps, steps) == steps {
+            return;
+        }
+        if let Some(suppressed) = level.step.allow(now) {
+            let step_ns = source.counters.clock_step_ns.load(Ordering::Relaxed);
+            let direction = if step_ns < 0 { "back" } else { "forward" };
+            let by = duration(step_ns.unsigned_abs());
+            let text = format!(
+                "The wall clock was set {direction} by {by}; this is marked in the data (status clock_{direction}), and no \
+                 timer depends on it"
+            );
+            notices.push(Notice { severity: Severity::Warn, who: source.name.clone(), text, suppressed });
+        }
+    }
+
     /// Judges a sink's batch buffer by its lag: blocks waiting behind it, and how long its oldest event is overdue.
     pub fn batch_buffer(&mut self, sink: &str, seen: &BufferView, now: MonoNanos, notices: &mut Vec<Notice>) {
         // A batch that is twice as old as it may become is as late as a full link.
@@ -219,6 +242,8 @@ fn blocked_event(watched: &Watched, index: usize) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use feedd_core::counters::SourceCounters;
+    use std::sync::Arc;
 
     const THRESHOLDS: Thresholds = Thresholds { utilisation_debug: 50, utilisation_warn: 80, batch_buffer_warn: 80 };
 
@@ -286,6 +311,33 @@ mod tests {
         assert_eq!(second[0].2, 9, "the lines that were left out are counted");
         let third = texts(&mut levels, &Observation { storage_is_slow: true, ..full }, 20);
         assert!(third[0].1.ends_with("use profile = \"high-volume\" or raise batch.max_events"), "{}", third[0].1);
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_told_once_in_words() {
+        let counters = SourceCounters::new(&["x"], &["y"]);
+        let source = WatchedSource { name: "sim".into(), ring_capacity: 64, counters: Arc::new(counters.into()) };
+        let mut levels = Levels::new(THRESHOLDS, 1);
+        let mut look = |step: Option<i64>, second: u64| {
+            if let Some(step_ns) = step {
+                source.counters.clock_step_ns.store(step_ns, Ordering::Relaxed);
+                source.counters.clock_steps.add(1);
+            }
+            let mut notices = Vec::new();
+            levels.clock_steps(0, &source, MonoNanos(second * 1_000_000_000), &mut notices);
+            notices.pop().map(|notice| (notice.who, notice.severity, notice.text, notice.suppressed))
+        };
+        let told = |text: &str, suppressed| {
+            let text = text.to_owned() + ", and no timer depends on it";
+            Some(("sim".to_owned(), Severity::Warn, text, suppressed))
+        };
+        assert_eq!(look(None, 0), None);
+        let forward = "The wall clock was set forward by 3600.0 s; this is marked in the data (status clock_forward)";
+        assert_eq!(look(Some(3_600_000_000_000), 1), told(forward, 0));
+        assert_eq!(look(None, 2), None, "once");
+        assert_eq!(look(Some(60_000_000), 3), None, "at most once in ten seconds");
+        let back = "The wall clock was set back by 60 ms; this is marked in the data (status clock_back)";
+        assert_eq!(look(Some(-60_000_000), 12), told(back, 1));
     }
 
     #[test]

@@ -18,4 +18,4 @@ pub use levels::{BufferView, Levels, Notice, Observation, Severity, Thresholds};
 pub use number::grouped;
 pub use snapshot::{JournalView, RingView, SinkView, Snapshot};
 pub use texts::{final_report, health_line, started_line, status_line};
-pub use watched::{Watched, WatchedSink, WatchedSource};
+pub use watched::{Watched, WatchedJournal, WatchedSink, WatchedSource};

@@ -34,7 +34,7 @@ pub struct SinkView {
     pub failing_ns: u64,
     /// Until its next attempt, ns; 0 while it works.
     pub next_attempt_ns: u64,
-    /// Age of the oldest event it has not taken, ns, as far as its lane has read.
+    /// How long the oldest event that its lane has read waits to be taken, ns.
     pub lag_ns: u64,
     /// Events it has taken, also of earlier starts, and again after it gave some up.
     pub written: u64,
@@ -92,10 +92,12 @@ pub struct Snapshot {
     pub buffered: u64,
     /// Events a batch may hold.
     pub buffer_limit: u64,
-    /// Age of the oldest event that some sink has not taken, ns.
+    /// How long the oldest event that some lane has read waits to be taken, ns.
     pub lag_ns: u64,
     /// Holes marked in the data.
     pub gaps: u64,
+    /// Steps of the wall clock, marked in the data: the most that one source has seen.
+    pub clock_steps: u64,
 }
 
 impl Snapshot {
@@ -113,8 +115,8 @@ impl Snapshot {
             peak_ever: source.counters.ring_peak_ever.get().max(totals.in_ring).min(source.ring_capacity),
             blocked_ns: source.counters.blocked_ns.get() + since(source.counters.blocked_since.get()),
         });
-        let journal = watched.journal.as_ref().map(|counters| JournalView {
-            durable_seq: counters.durable_seq.get(),
+        let journal = watched.journal.as_ref().map(|journal| &journal.counters).map(|counters| JournalView {
+            durable_seq: account.durable.unwrap_or(0),
             bytes: counters.bytes.get(),
             bytes_max: counters.bytes_max.get(),
             waiting_ns: since(counters.blocked_since.get()),
@@ -152,6 +154,7 @@ impl Snapshot {
             buffered: sum(|c| &c.buffered),
             buffer_limit: sum(|c| &c.buffer_limit),
             lag_ns: sinks.iter().map(|sink| sink.lag_ns).max().unwrap_or(0),
+            clock_steps: watched.sources.iter().map(|s| s.counters.clock_steps.get()).max().unwrap_or(0),
             gaps: watched.sources.iter().map(|s| s.counters.gaps.get()).sum(),
             sinks,
             account,

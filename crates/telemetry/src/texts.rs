@@ -3,6 +3,7 @@
 use crate::number::{duration, grouped, percent};
 use crate::snapshot::{SinkView, Snapshot};
 use crate::watched::Watched;
+use feedd_core::AccountWatch;
 use feedd_core::accounting::Account;
 use feedd_core::counters::SinkState;
 use std::fmt::Write;
@@ -42,6 +43,9 @@ pub fn health_line(before: &Snapshot, now: &Snapshot, interval: Duration) -> Str
         now.account.sources.dropped,
         now.gaps
     );
+    if now.clock_steps > 0 {
+        let _ = write!(line, " | Clock steps: {}", now.clock_steps);
+    }
     for ring in &now.rings {
         let _ = write!(
             line,
@@ -148,9 +152,10 @@ fn alarms(now: &Snapshot) -> String {
     out
 }
 
-/// The end of a run: the account in one line, then each source, with reasons where something was not stored.
+/// The end of a run: the account in one line, then each source, with reasons where something was not stored, and what
+/// was found while the run went on.
 #[must_use]
-pub fn final_report(watched: &Watched) -> String {
+pub fn final_report(watched: &Watched, watch: &AccountWatch) -> String {
     let account = watched.account();
     let verdict = match (account.unaccounted(), account.sources.in_ring + undurable(&account), account.pending()) {
         (0, 0, 0) => match (account.kept_out(), account.sources.dropped) {
@@ -190,8 +195,24 @@ pub fn final_report(watched: &Watched) -> String {
         if c.dead_letters_missed.get() > 0 {
             let _ = write!(out, ", {} raw texts not kept", c.dead_letters_missed.get());
         }
+        if c.clock_steps.get() > 0 {
+            let _ = write!(out, ", {} steps of the wall clock", c.clock_steps.get());
+        }
     }
+    let _ = write!(out, "\n  {}", watch_line(watch));
     out
+}
+
+/// How often the account was checked, and what was found.
+fn watch_line(watch: &AccountWatch) -> String {
+    let looks = grouped(watch.looks());
+    watch.first().map_or_else(
+        || format!("account checked {looks} times: no violation"),
+        |first| {
+            let violations = grouped(watch.violations());
+            format!("account checked {looks} times: VIOLATED {violations} times, a defect of feedd, please report it: {first}")
+        },
+    )
 }
 
 /// Events that were accepted and that the journal, where there is one, does not hold.
@@ -222,7 +243,7 @@ mod tests {
         Snapshot {
             at: MonoNanos(at),
             simulated: true,
-            account: Account { sources, sinks: vec![totals], accepted, durable: None },
+            account: Account { sources, sinks: vec![totals], accepted, ..Account::default() },
             rings: vec![RingView {
                 source: "sim".into(),
                 capacity: 10_000,
@@ -239,6 +260,7 @@ mod tests {
             buffer_limit: 500,
             lag_ns: 14_000_000,
             gaps: 0,
+            clock_steps: 0,
         }
     }
 
@@ -281,6 +303,26 @@ mod tests {
             "Pipeline Health: 60000 ticks/30s | Total: 61000 | Batches: 12 | Failed: 1 | Retries: 3 | Buffer: 42/500 | \
              Stored parquet: 61000 | Lag: 14 ms | Dropped: 0 | Gaps: 0 | Ring sim: 3% max 12% blocked 2 ms"
         );
+    }
+
+    #[test]
+    fn steps_of_the_wall_clock_are_told_when_there_are_any() {
+        let now = Snapshot { clock_steps: 2, ..snapshot(30_000_000_000, 61_000) };
+        let line = health_line(&snapshot(0, 1_000), &now, Duration::from_secs(30));
+        assert!(line.contains(" | Gaps: 0 | Clock steps: 2 | Ring sim: "), "{line}");
+    }
+
+    #[test]
+    fn the_watch_says_how_often_it_looked_and_what_it_found_first() {
+        let mut watch = AccountWatch::default();
+        let mut account = snapshot(0, 0).account;
+        assert!(watch.check(&account).is_ok());
+        assert_eq!(watch_line(&watch), "account checked 1 times: no violation");
+        account.accepted = 7;
+        assert!(watch.check(&account).is_err());
+        let expected = "account checked 2 times: VIOLATED 1 times, a defect of feedd, please report it: run: 7 sequence \
+                        numbers given, but only 0 events accepted";
+        assert_eq!(watch_line(&watch), expected);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Handles to every counter of a run.
 
 use crossbeam_utils::CachePadded;
-use feedd_core::accounting::{Account, SourceTotals};
+use feedd_core::accounting::{Account, JournalAt, SourceTotals};
 use feedd_core::counters::{BatchingCounters, DROP_STOP, JournalCounters, SourceCounters, StorageCounters};
 use feedd_core::link::LinkWatch;
 use feedd_core::{Clock, Instruments};
@@ -30,6 +30,16 @@ pub struct WatchedSink {
     pub counters: Arc<CachePadded<StorageCounters>>,
 }
 
+/// The journal.
+#[derive(Clone)]
+pub struct WatchedJournal {
+    /// Its counters.
+    pub counters: Arc<CachePadded<JournalCounters>>,
+    /// Up to which sequence its readers may read now. Takes a lock of the journal's: asked only when a reader was seen
+    /// ahead of the counters, which is during a commit.
+    pub durable_now: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
 /// Everything telemetry looks at.
 #[derive(Clone)]
 pub struct Watched {
@@ -38,7 +48,7 @@ pub struct Watched {
     /// The batching thread.
     pub batching: Arc<CachePadded<BatchingCounters>>,
     /// The journal; none when it is off.
-    pub journal: Option<Arc<CachePadded<JournalCounters>>>,
+    pub journal: Option<WatchedJournal>,
     /// The links from the batching thread: one to the journal, or without it one to each sink.
     pub links: Vec<LinkWatch>,
     /// Items a link holds.
@@ -60,7 +70,8 @@ impl Watched {
     #[must_use]
     pub fn account(&self) -> Account {
         let sinks = self.sinks.iter().map(|sink| (&sink.name, &**sink.counters));
-        let journal = self.journal.as_ref().map(|counters| &***counters);
+        let journal = self.journal.as_ref();
+        let journal = journal.map(|journal| JournalAt { counters: &journal.counters, now: &*journal.durable_now });
         Account::read(self.sources.iter().map(|s| &**s.counters), &self.batching, journal, sinks)
     }
 

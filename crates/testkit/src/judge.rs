@@ -78,8 +78,8 @@ pub struct Gap {
 pub struct Evidence<'a> {
     /// What was sent.
     pub sent: &'a SentLog,
-    /// What the recorder owned up to have missed. A trade counts as inside when the range of the log that it was sent in
-    /// touches a gap; ranges are at most about 0.1 s long.
+    /// What the recorder owned up to have missed. A trade counts as inside when all of the range of the log that it was sent
+    /// in lies in one gap: exactly its receive time, where the log is exact.
     pub gaps: &'a [Gap],
     /// Positions that were called durable before a fault: all up to there must be stored.
     pub durable: &'a [Position],
@@ -230,13 +230,15 @@ fn find_lost_positions(seqs: &BTreeMap<Epoch, NumberSet>, durable: &[Position], 
 
 fn find_missing_trades(stored: &NumberSet, evidence: &Evidence<'_>, verdict: &mut Verdict) {
     for range in evidence.sent.ranges() {
-        let gap = evidence.gaps.iter().find(|gap| gap.from_ns <= range.last_ns && range.first_ns <= gap.to_ns);
+        let gap = evidence.gaps.iter().find(|gap| gap.from_ns <= range.first_ns && range.last_ns <= gap.to_ns);
         let finding = match gap {
             Some(_) => &mut verdict.missing_inside_gaps,
             None => &mut verdict.missing_outside_gaps,
         };
         for (from, to) in stored.holes(range.first, range.last) {
-            finding.add(to - from + 1, || format!("trade {from} to {to}, sent at {} ns or later", range.first_ns));
+            finding.add(to - from + 1, || {
+                format!("trade {from} to {to}, sent at {} to {} ns", range.first_ns, range.last_ns)
+            });
         }
     }
 }

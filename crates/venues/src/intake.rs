@@ -84,6 +84,8 @@ struct Collector {
     validator: Validator,
     burst: Burst,
     recv_ts: Option<UnixNanos>,
+    /// Of the recorder's clock, for every event of the frames that it has stamped.
+    clock_flags: Flags,
     /// Set by [`MessageSink::message`], looked at after each frame.
     decoded: u64,
     rejected: Option<TradeReject>,
@@ -109,6 +111,7 @@ impl Intake {
                 validator: Validator::new(parts.validation),
                 burst: Burst::with_capacity(BURST_EVENTS),
                 recv_ts: None,
+                clock_flags: Flags::NONE,
                 decoded: 0,
                 rejected: None,
                 unnamed: None,
@@ -121,6 +124,15 @@ impl Intake {
     /// Notes what was sent on a connection.
     pub fn request(&mut self, conn: &str, text: &str) {
         self.decoder.request(conn, text);
+    }
+
+    /// Stamps the frames that left the socket just now, once a burst that holds one: their receive time. A step of the recorder's clock is
+    /// marked in the data, before them and behind what waits. Only for frames that the recorder itself receives.
+    pub fn received(&mut self, outlet: &mut Outlet) -> UnixNanos {
+        let received = outlet.received(&mut self.collector.burst);
+        self.collector.clock_flags = received.flags;
+        self.collector.validator.clock_stepped(received.step_ns);
+        received.at
     }
 
     /// Takes one frame, whole or not at all. Its events wait for [`Intake::publish`].
@@ -231,7 +243,7 @@ impl MessageSink for Collector {
         let before = self.burst.events().len();
         match verdict {
             Verdict::Accept(flags) => {
-                to_events::append(message, instrument, self.recv_ts, flags, &mut self.burst);
+                to_events::append(message, instrument, self.recv_ts, flags.with(self.clock_flags), &mut self.burst);
                 self.decoded += (self.burst.events().len() - before) as u64;
             }
             Verdict::Reject(reason) => {

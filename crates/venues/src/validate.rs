@@ -102,6 +102,8 @@ impl TradeReject {
 #[derive(Clone, Debug)]
 pub struct Validator {
     config: ValidationConfig,
+    /// How far the receiving clock was set in this run, all together.
+    stepped_ns: i64,
     /// By instrument id: ids are dense from 1.
     references: Vec<Reference>,
 }
@@ -119,7 +121,13 @@ impl Validator {
     /// Without any agreed price: the first trade of each instrument cannot jump.
     #[must_use]
     pub const fn new(config: ValidationConfig) -> Self {
-        Self { config, references: Vec::new() }
+        Self { config, stepped_ns: 0, references: Vec::new() }
+    }
+
+    /// The receiving clock was set by so many nanoseconds. Which of its times was right, nobody knows: from now on a
+    /// trade's time is judged by both, so that no trade is lost to a clock that was set wrong.
+    pub const fn clock_stepped(&mut self, by_ns: i64) {
+        self.stepped_ns = self.stepped_ns.saturating_add(by_ns);
     }
 
     /// Judges one trade. `instrument` comes from the dictionary, whose ids are dense.
@@ -156,6 +164,12 @@ impl Validator {
 
     fn judge_time(&self, venue_ts: Option<UnixNanos>, recv_ts: Option<UnixNanos>) -> Option<TradeReject> {
         let ahead_ns = i128::from(venue_ts?.0) - i128::from(recv_ts?.0);
+        let reject = self.judge_ahead(ahead_ns)?;
+        // By the clock as it was before it was set.
+        self.judge_ahead(ahead_ns + i128::from(self.stepped_ns)).map(|_| reject)
+    }
+
+    fn judge_ahead(&self, ahead_ns: i128) -> Option<TradeReject> {
         if ahead_ns > i128::from(self.config.future_ns_max) {
             Some(TradeReject::TooFarInFuture)
         } else if -ahead_ns > i128::from(self.config.past_ns_max) {
@@ -263,6 +277,32 @@ mod tests {
         }
         let mut off = Validator::new(ValidationConfig { enabled: false, ..ValidationConfig::default() });
         assert_eq!(off.check(ONE, Decimal::ZERO, Decimal::ZERO, known(i64::MAX), known(0)), CLEAN);
+    }
+
+    #[test]
+    fn no_trade_is_lost_to_a_receiving_clock_that_was_set_wrong() {
+        let (venue, hour): (i64, i64) = (1_723_161_253_000_000_000, 3_600_000_000_000);
+        let far = 100_000 * hour;
+        let judge = |steps: &[i64], recv: i64| {
+            let mut validator = Validator::new(ValidationConfig::default());
+            steps.iter().for_each(|step| validator.clock_stepped(*step));
+            validator.check(ONE, decimal("1"), decimal("1"), Some(UnixNanos(venue)), Some(UnixNanos(recv)))
+        };
+        let too_early = Verdict::Reject(TradeReject::TooFarInFuture);
+        let too_late = Verdict::Reject(TradeReject::TooFarInPast);
+        let cases = [
+            ("not set", judge(&[], venue - hour), too_early),
+            ("set back, wrong now", judge(&[-hour], venue - hour), CLEAN),
+            ("set back, wrong before", judge(&[-hour], venue), CLEAN),
+            ("set back, and the trade is wrong by both", judge(&[-hour], venue - 2 * hour), too_early),
+            ("set forward, wrong now", judge(&[far], venue + far), CLEAN),
+            ("set forward, and the trade is wrong by both", judge(&[far], venue + 2 * far), too_late),
+            ("set twice", judge(&[-hour, -hour], venue - 2 * hour), CLEAN),
+            ("set wrong and right again", judge(&[-hour, hour], venue - hour), too_early),
+        ];
+        for (name, verdict, expected) in cases {
+            assert_eq!(verdict, expected, "{name}");
+        }
     }
 
     #[test]

@@ -146,11 +146,15 @@ impl Ended {
         self.status.code()
     }
 
-    /// The final accounting line, which every run prints once.
+    /// The final accounting line, which every run prints once; and that it held whenever it was checked.
     pub(crate) fn account(&self) -> Account {
         let mut lines = self.stderr.lines().filter_map(|line| line.strip_prefix("Final accounting ("));
         let line = lines.next().unwrap_or_else(|| panic!("no final accounting line in:\n{}", self.stderr));
         assert!(lines.next().is_none(), "one final accounting line in:\n{}", self.stderr);
+        let mut checks = self.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("account checked "));
+        let (looks, found) = checks.next().and_then(|line| line.split_once(" times: ")).expect("a line of the check");
+        assert_eq!((found, checks.next()), ("no violation", None), "{}", self.stderr);
+        assert_ne!(looks, "0", "at least at the end");
         let (verdict, terms) = line.split_once("): ").unwrap();
         let mut numbers = BTreeMap::new();
         for group in terms.split(" | ") {

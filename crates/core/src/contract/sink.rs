@@ -273,7 +273,10 @@ fn sample_event(i: usize) -> Event {
         flags: flags[i % flags.len()],
     };
     let body = match i % 13 {
-        0 => EventBody::Status(Status { code: StatusCode::ALL[i / 13 % 4], detail: u64::MAX - i as u64 }),
+        0 => EventBody::Status(Status {
+            code: StatusCode::ALL[i / 13 % StatusCode::ALL.len()],
+            detail: u64::MAX - i as u64,
+        }),
         1 => EventBody::Gap(sample_gap(i, n)),
         2 => EventBody::Book(sample_book(i, n)),
         3..=6 => EventBody::Level(Level {

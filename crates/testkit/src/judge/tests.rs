@@ -135,12 +135,16 @@ fn trailing_zeros_need_not_be_kept_and_nothing_more_is_forgiven() {
 fn what_is_missing_counts_as_missed_only_where_a_gap_says_so() {
     let lost = |row: &StoredRow| !matches!(row.trade_id, Some(44..=60));
     let rows = || rows().into_iter().filter(lost).collect::<Vec<_>>();
-    let seconds = |from: i64, to: i64| Gap { from_ns: from * SECOND, to_ns: to * SECOND };
+    let seconds = |from: i64, to: i64| Gap { from_ns: from * SECOND, to_ns: to * SECOND + SECOND / 10 };
+    let moved = |from: i64, to: i64| Gap { from_ns: 4 * SECOND + from, to_ns: 5 * SECOND + SECOND / 10 + to };
     // Trades 41 to 50 were sent in second 4, 51 to 60 in second 5; seq 2 to 11 of epoch 2 were durable.
     let cases = [
         ("no gap", vec![], [10, 0, 17, 0, 0, 0]),
         ("gap over both", vec![seconds(4, 5)], [10, 0, 0, 17, 0, 0]),
         ("gap over the first", vec![seconds(4, 4)], [10, 0, 10, 7, 0, 0]),
+        ("gap that begins with the first and ends with the last", vec![moved(0, 0)], [10, 0, 0, 17, 0, 0]),
+        ("gap that begins behind the first", vec![moved(1, 0)], [10, 0, 7, 10, 0, 0]),
+        ("gap that ends before the last", vec![moved(0, -1)], [10, 0, 10, 7, 0, 0]),
         ("gaps elsewhere", vec![seconds(1, 3), seconds(6, 9)], [10, 0, 17, 0, 0, 0]),
         (
             "gap between two ranges",

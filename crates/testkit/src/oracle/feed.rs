@@ -7,6 +7,7 @@ use super::Oracle;
 use super::sent::{Sent, note_line, range_line, run_line};
 use feedd_core::{Clock, SystemClock};
 use rustix::fs::OFlags;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -16,8 +17,11 @@ use std::time::{Duration, Instant};
 
 /// Bytes that Linux writes to a pipe whole or not at all.
 const PIPE_BYTES_WHOLE: usize = 4096;
-/// How often the log is written.
+/// How often the log is written, and how long a range of it is.
 const LOG_EVERY: Duration = Duration::from_millis(100);
+/// What was sent so recently is kept exactly, in case the reader goes away: a recorder holds no more than some seconds of
+/// what it can lose.
+const EXACT: Duration = Duration::from_secs(10);
 /// Pause while nothing is due or the reader takes nothing.
 const PAUSE: Duration = Duration::from_millis(1);
 /// A reader that takes nothing for so long is noted.
@@ -59,8 +63,8 @@ struct Sender<'a> {
     out: Option<File>,
     pipe: bool,
     log: File,
-    /// Sent and not yet logged.
-    open: Option<Sent>,
+    /// Sent and not yet logged: what was sent at one moment each.
+    recent: VecDeque<Sent>,
     logged: Instant,
     next: u64,
     /// Since when nothing is taken, and whether that was noted.
@@ -84,7 +88,7 @@ impl Feed {
             out: None,
             pipe: std::fs::metadata(&self.out).is_ok_and(|metadata| metadata.file_type().is_fifo()),
             log,
-            open: None,
+            recent: VecDeque::new(),
             logged: now,
             next: self.first,
             blocked_since: None,
@@ -95,7 +99,7 @@ impl Feed {
             sender.turn()?;
         }
         sender.taken(true)?;
-        sender.write_log()?;
+        sender.write_exactly()?;
         sender.note("end")?;
         Ok(FeedEnd { next: sender.next, ..sender.end })
     }
@@ -123,8 +127,7 @@ impl Sender<'_> {
             Ok(()) => {
                 let first = self.next;
                 self.next = last + 1;
-                let open = self.open.get_or_insert(Sent { first, last, first_ns: at_ns, last_ns: at_ns });
-                (open.last, open.last_ns) = (last, at_ns);
+                self.recent.push_back(Sent { first, last, first_ns: at_ns, last_ns: at_ns });
                 self.taken(false)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.not_taken(),
@@ -132,7 +135,7 @@ impl Sender<'_> {
             Err(error) if error.kind() == ErrorKind::BrokenPipe && self.pipe => {
                 self.out = None;
                 self.end.readers_gone += 1;
-                self.write_log()?;
+                self.write_exactly()?;
                 self.note("reader gone")
             }
             Err(error) => Err(with(&self.feed.out, &error)),
@@ -195,12 +198,26 @@ impl Sender<'_> {
         if noted && !at_end { self.note("taken again") } else { Ok(()) }
     }
 
+    /// Logs what was sent long ago, about 0.1 s in a range.
     fn write_log(&mut self) -> io::Result<()> {
         self.logged = Instant::now();
-        match self.open.take() {
-            Some(range) => self.log.write_all(range_line(&range).as_bytes()),
-            None => Ok(()),
+        let old_ns = self.clock.wall().0.saturating_sub(nanos(EXACT));
+        let mut lines = String::new();
+        while let Some(mut range) = self.recent.pop_front_if(|sent| sent.last_ns < old_ns) {
+            let end_ns = old_ns.min(range.first_ns.saturating_add(nanos(LOG_EVERY)));
+            while let Some(next) = self.recent.pop_front_if(|sent| sent.last_ns < end_ns) {
+                (range.last, range.last_ns) = (next.last, next.last_ns);
+            }
+            lines += &range_line(&range);
         }
+        self.log.write_all(lines.as_bytes())
+    }
+
+    /// Logs all that was sent, what is recent exactly.
+    fn write_exactly(&mut self) -> io::Result<()> {
+        self.write_log()?;
+        let lines: String = self.recent.drain(..).map(|sent| range_line(&sent)).collect();
+        self.log.write_all(lines.as_bytes())
     }
 
     fn note(&mut self, note: &str) -> io::Result<()> {
@@ -213,6 +230,10 @@ impl Sender<'_> {
 /// is made up for, as a venue's feed is after a stall.
 fn due_ns(place: u64, rate: u64) -> u128 {
     u128::from(place) * 1_000_000_000 / u128::from(rate)
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn with(path: &Path, error: &io::Error) -> io::Error {
@@ -260,6 +281,12 @@ mod tests {
         let sent: Vec<u64> = text.lines().map(|line| trade_id(&feed.oracle, line)).collect();
         assert_eq!(sent, (1..end.next).collect::<Vec<_>>());
         assert_eq!(log.count(), end.next - 1);
+        for (line, n) in text.lines().zip(1..) {
+            let received: serde_json::Value = serde_json::from_str(line).unwrap();
+            let range = log.range_of(n).unwrap();
+            let at_ns = received["recv_ns"].as_i64().unwrap();
+            assert_eq!((range.first_ns, range.last_ns), (at_ns, at_ns), "trade {n}: the log is exact");
+        }
         assert!(log.count() <= 1_202, "paced: {} in two times 0.3 s at 2,000 a second", log.count());
     }
 

@@ -1,7 +1,8 @@
 //! The log of what an oracle sent: appended while it sends, read by the judge.
 //!
 //! One JSON object a line: first the run (`seed`, `symbols`), then ranges of numbers with the wall clock at the first and at
-//! the last of them, and what happened to the reader in between.
+//! the last of them, and what happened to the reader in between. What was sent within the last 10 s before a reader went
+//! away, or before the end, stands there exactly: all of a range was sent at one moment.
 
 use super::Oracle;
 use serde_json::Value;

@@ -27,8 +27,8 @@ pub struct SimSource {
 
 /// The venue's and the receiving clock of the simulation.
 enum SimClock {
-    /// The recorder's own.
-    Live,
+    /// The recorder's own, as it was looked at last.
+    Live { now: UnixNanos },
     /// Moves on with each frame, so that a run can be repeated to the last bit.
     Stepping { next: UnixNanos, step_ns: i64 },
 }
@@ -40,13 +40,21 @@ impl SimClock {
             Rate::PerSecond(rate) => 1_000_000_000 / rate.get().min(1_000_000_000),
         };
         let step_ns = i64::try_from(step_ns).unwrap_or(i64::MAX);
-        start.map_or(Self::Live, |next| Self::Stepping { next, step_ns })
+        start.map_or(Self::Live { now: UnixNanos(0) }, |next| Self::Stepping { next, step_ns })
     }
 
-    /// Time of the next frame; `live` is the recorder's clock.
-    fn tick(&mut self, live: UnixNanos) -> UnixNanos {
+    /// Looks at the recorder's clock, once a burst. Where times follow from the number of the frame, its steps do not
+    /// matter.
+    fn look(&mut self, intake: &mut Intake, outlet: &mut Outlet) {
+        if let Self::Live { now } = self {
+            *now = intake.received(outlet);
+        }
+    }
+
+    /// Time of the next frame.
+    fn tick(&mut self) -> UnixNanos {
         match self {
-            Self::Live => live,
+            Self::Live { now } => *now,
             Self::Stepping { next, step_ns } => {
                 let now = *next;
                 *next = UnixNanos(now.0.saturating_add(*step_ns));
@@ -83,9 +91,11 @@ impl SimSource {
         loop {
             let now = outlet.clock().mono();
             let due = pacer.due(now).min(FRAMES_PER_LOOK);
-            let live = outlet.clock().wall();
+            if due > 0 {
+                clock.look(intake, outlet);
+            }
             for _ in 0..due {
-                let recv_ts = clock.tick(live);
+                let recv_ts = clock.tick();
                 let frame = self.market.next_frame(recv_ts, &mut text);
                 match frame.kind {
                     SimKind::Request => intake.request(frame.conn, &text),
@@ -120,16 +130,16 @@ impl Source for SimSource {
         };
         let mut intake = Intake::new(self.parts.intake(VENUE, decoder), outlet);
         let mut clock = SimClock::new(self.start_time, self.rate);
-        let start = clock.tick(outlet.clock().wall());
-        if publish_status(outlet, StatusCode::Connected, Some(start)).is_err() {
+        clock.look(&mut intake, outlet);
+        if publish_status(outlet, StatusCode::Connected, Some(clock.tick())).is_err() {
             return Ok(());
         }
         let result = self.deliver(outlet, &mut intake, &mut clock);
         // Whatever ended it, what was decoded is published.
         let _ = intake.publish(outlet);
-        let end = clock.tick(outlet.clock().wall());
+        clock.look(&mut intake, outlet);
         // Ended anyway: the status is the last event, whatever the outlet answers.
-        let _ = publish_status(outlet, StatusCode::Ended, Some(end));
+        let _ = publish_status(outlet, StatusCode::Ended, Some(clock.tick()));
         result.map(drop)
     }
 }

@@ -1,0 +1,252 @@
+//! The recorder's own stages, with producers whose events are ready: outlet, ring, batching thread, lane, sink.
+
+use super::work::{Sums, Work};
+use crate::meter::thread_cpu;
+use crate::trades::{EPOCH, STREAM, Trades};
+use anyhow::{Context, Result, anyhow, ensure};
+use crossbeam_utils::CachePadded;
+use feedd_core::affinity::pin;
+use feedd_core::counters::{BatchingCounters, SourceCounters};
+use feedd_core::fanin::{FanIn, FanInParts, Input};
+use feedd_core::link::{LinkSender, link};
+use feedd_core::outlet::{Burst, FullPolicy, Outlet, OutletParts};
+use feedd_core::wait::WaitStrategy;
+use feedd_core::wake::Wake;
+use feedd_core::{Block, BlockPool, Clock, Sink, Stop, SystemClock};
+use feedd_delivery::{
+    BatchLimits, Feed, JournalEnd, JournalFeed, JournalLane, JournalLaneParts, LaneEnd, LaneParts, LinkFeed,
+    Quarantine, Retry, SinkMark, StorageLane, feed_blocks, pool_blocks,
+};
+use feedd_journal::{Journal, JournalConfig, Start, Sync};
+use feedd_model::{Event, SourceId};
+use feedd_sink_null::{NullCounts, NullSink};
+use feedd_sink_parquet::{ParquetConfig, ParquetSink};
+use std::path::Path;
+use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// As the recorder has them by default.
+const LINK_BLOCKS: usize = 16;
+const LIMITS: BatchLimits = BatchLimits { events_max: 500, age_max: Duration::from_secs(5) };
+const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// Room for a whole run: a sink that is slower than the journal must not be what is measured.
+const JOURNAL_SEGMENTS: u64 = 32;
+const QUARANTINE_BYTES: u64 = 1 << 20;
+/// More producers than are measured.
+const SOURCES_MAX: usize = 64;
+
+/// What takes the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// A lane whose sink reads every event and keeps none.
+    Null,
+    /// The same behind a journal, synced every 10 ms.
+    Journal,
+    /// Parquet behind a journal.
+    Parquet,
+}
+
+/// How a run is set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) producers: usize,
+    /// Events published at once.
+    pub(crate) burst: usize,
+    /// Slots of each ring.
+    pub(crate) ring: usize,
+    pub(crate) wait: WaitStrategy,
+    /// Cores of the producers and of the batching thread.
+    pub(crate) cores: Option<[usize; 2]>,
+    pub(crate) store: Store,
+}
+
+/// Runs `events` events through and checks that each arrived once.
+///
+/// # Errors
+/// When a thread fails, or something else arrived than was sent.
+pub(crate) fn run(setup: &Setup, trades: &Trades, events: u64, dir: &Path) -> Result<Work> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let stop = Stop::new();
+    let wake = Arc::new(Wake::new(setup.wait.parks()));
+    let dir = tempfile::Builder::new().prefix("hot-path-").tempdir_in(dir).context("making a folder")?;
+    let (storage, way) = Storage::start(setup.store, trades, dir.path(), &clock, &stop)?;
+    let share = events / setup.producers as u64;
+    let line = Arc::new(Barrier::new(setup.producers + 1));
+    let (mut inputs, mut producers) = (Vec::new(), Vec::new());
+    for number in 0..setup.producers {
+        let (ring, consumer) = rtrb::RingBuffer::new(setup.ring);
+        let counters = Arc::new(CachePadded::new(SourceCounters::new(&["rejected"], &["rejected"])));
+        inputs.push(Input { source: SourceId(u16::try_from(number)?), ring: consumer, counters: counters.clone() });
+        let outlet = Outlet::new(OutletParts {
+            ring,
+            wake: wake.clone(),
+            counters,
+            policy: FullPolicy::Block,
+            stop: stop.clone(),
+            clock: clock.clone(),
+            budget: None,
+        });
+        let (ready, line, setup) = (trades.events.clone(), line.clone(), *setup);
+        producers.push(std::thread::spawn(move || {
+            setup.cores.is_none_or(|[core, _]| pin(core)).then_some(()).context("a producer could not be pinned")?;
+            line.wait();
+            produce(outlet, &ready, share, setup.burst)
+        }));
+    }
+    let fan_in = FanIn::new(FanInParts {
+        stream: STREAM,
+        epoch: EPOCH,
+        inputs,
+        lanes: vec![way.link],
+        pool: BlockPool::new(way.pool_blocks),
+        wait: setup.wait,
+        wake,
+        counters: Arc::new(CachePadded::new(BatchingCounters::default())),
+        clock,
+        stop,
+    });
+    let core = setup.cores.map(|[_, core]| core);
+    let batching = std::thread::spawn(move || {
+        core.is_none_or(pin).then_some(()).context("the batching thread could not be pinned")?;
+        let (begin, cpu) = (Instant::now(), thread_cpu());
+        fan_in.run();
+        Ok::<_, anyhow::Error>((begin.elapsed(), thread_cpu().saturating_sub(cpu)))
+    });
+    line.wait();
+    let begin = Instant::now();
+    let mut work = Work { events: share * setup.producers as u64, ..Work::default() };
+    for producer in producers {
+        let (wall, cpu) = join(producer, "a producer")??;
+        work.producer_cpu += cpu;
+        work.producer_shares.push(cpu.as_secs_f64() / wall.as_secs_f64());
+        work.producer_walls.push(wall);
+    }
+    let (batching_wall, batching_cpu) = join(batching, "the batching thread")??;
+    work.consumer_cpu = batching_cpu;
+    work.consumer_share = batching_cpu.as_secs_f64() / batching_wall.as_secs_f64();
+    let expected = Sums::of(&trades.events, share).times(setup.producers as u64);
+    work.wall = storage.finish(begin, &expected, dir.path(), trades)?;
+    Ok(work)
+}
+
+/// Publishes ready events again and again, `burst` at a time; how long it took, and how long on a core.
+fn produce(mut outlet: Outlet, ready: &[Event], events: u64, burst_events: usize) -> Result<(Duration, Duration)> {
+    let mut burst = Burst::with_capacity(burst_events);
+    let (begin, cpu) = (Instant::now(), thread_cpu());
+    let (mut left, mut at) = (usize::try_from(events)?, 0);
+    while left > 0 {
+        let end = ready.len().min(at + burst_events.min(left));
+        for &event in &ready[at..end] {
+            burst.push(event);
+        }
+        burst.end_message();
+        outlet.publish(&mut burst)?;
+        left -= end - at;
+        at = if end == ready.len() { 0 } else { end };
+    }
+    Ok((begin.elapsed(), thread_cpu().saturating_sub(cpu)))
+}
+
+/// The lane, and the journal in front of it.
+struct Storage {
+    lane: JoinHandle<LaneEnd>,
+    journal: Option<JoinHandle<JournalEnd>>,
+    /// What a null sink has counted.
+    counts: Option<Arc<NullCounts>>,
+}
+
+/// What the batching thread needs of it.
+struct Way {
+    link: LinkSender<Arc<Block>>,
+    pool_blocks: usize,
+}
+
+impl Storage {
+    fn start(store: Store, trades: &Trades, dir: &Path, clock: &Arc<dyn Clock>, stop: &Stop) -> Result<(Self, Way)> {
+        let (sink, counts): (Box<dyn Sink>, _) = match store {
+            Store::Null | Store::Journal => {
+                let sink = NullSink::new();
+                let counts = sink.counts();
+                (Box::new(sink), Some(counts))
+            }
+            Store::Parquet => (Box::new(ParquetSink::open(ParquetConfig::new(dir), trades.instruments.clone())?), None),
+        };
+        let backlog_max = LIMITS.backlog_max(&*sink);
+        let (link, blocks) = link(LINK_BLOCKS);
+        let mark = Arc::new(SinkMark::new("bench".into(), true));
+        let (feed, journal, pool_blocks, earlier): (Box<dyn Feed>, _, _, _) = if store == Store::Null {
+            let pool_blocks = pool_blocks(LINK_BLOCKS, backlog_max);
+            (Box::new(LinkFeed::new(blocks, STREAM, EPOCH)), None, pool_blocks, None)
+        } else {
+            let config = JournalConfig {
+                dir: dir.join("journal"),
+                segment_bytes: SEGMENT_BYTES,
+                bytes_max: SEGMENT_BYTES * JOURNAL_SEGMENTS,
+                sync: Sync::Every(COMMIT_INTERVAL),
+            };
+            let start = Start { stream: STREAM, epoch: EPOCH, at: clock.wall() };
+            let (journal, found) = Journal::open(config, start, trades.instruments.clone())?;
+            let feed = JournalFeed::new(journal.cursor(), journal.tail(), feed_blocks(backlog_max), clock.clone());
+            let lane = JournalLane::new(JournalLaneParts {
+                blocks,
+                journal,
+                sources: SOURCES_MAX,
+                interval: COMMIT_INTERVAL,
+                marks: vec![mark.clone()],
+                counters: Arc::default(),
+                clock: clock.clone(),
+                stop: stop.clone(),
+            });
+            let thread = std::thread::spawn(move || lane.run());
+            (Box::new(feed), Some(thread), pool_blocks(LINK_BLOCKS, 0), Some(found.epochs))
+        };
+        let quarantine =
+            Quarantine::open(&Quarantine::path_in(dir, mark.name()), QUARANTINE_BYTES, trades.instruments.clone())?;
+        let parts = LaneParts {
+            feed,
+            sink,
+            mark,
+            epoch: EPOCH,
+            earlier,
+            limits: LIMITS,
+            retry: Retry::default(),
+            quarantine,
+            counters: Arc::default(),
+            clock: clock.clone(),
+            stop: stop.clone(),
+        };
+        let lane = StorageLane::new(parts, 1);
+        let lane = std::thread::spawn(move || lane.run());
+        Ok((Self { lane, journal, counts }, Way { link, pool_blocks }))
+    }
+
+    /// Waits until everything is stored and tells since when; checks what is there.
+    fn finish(self, begin: Instant, expected: &Sums, dir: &Path, trades: &Trades) -> Result<Duration> {
+        if let Some(journal) = self.journal {
+            let end = join(journal, "the journal's thread")?;
+            ensure!(matches!(end, JournalEnd::Closed), "the journal ended with {end:?}");
+        }
+        let end = join(self.lane, "the sink's lane")?;
+        let wall = begin.elapsed();
+        ensure!(matches!(end, LaneEnd::Drained), "the lane ended with {end:?}");
+        match self.counts {
+            Some(counts) => {
+                let found = Sums { events: counts.events(), checksum: counts.checksum() };
+                ensure!(found == *expected, "the sink read {found:?} instead of {expected:?}");
+            }
+            None => {
+                let mut sink = ParquetSink::open(ParquetConfig::new(dir), trades.instruments.clone())?;
+                let counted = sink.audit(STREAM, EPOCH)?.context("the Parquet sink counts its rows")?;
+                let found = (counted.rows, counted.duplicates, counted.beyond);
+                ensure!(found == (expected.events, 0, 0), "the files hold {found:?} of {} rows", expected.events);
+            }
+        }
+        Ok(wall)
+    }
+}
+
+fn join<T>(thread: JoinHandle<T>, what: &str) -> Result<T> {
+    thread.join().map_err(|_| anyhow!("{what} panicked"))
+}
