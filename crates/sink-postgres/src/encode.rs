@@ -7,12 +7,15 @@ use crate::instruments::{Scales, mantissa_at};
 use crate::numeric::Numeric;
 use bytes::{BufMut, Bytes, BytesMut};
 use feedd_model::{
-    Book, BookAction, Decimal, Event, EventBody, Gap, Level, Quote, Side, Status, Trade, TradeId, UnixNanos, VenueSeq,
+    Book, BookAction, Decimal, Event, EventBody, EventKind, Gap, Level, Quote, Side, Status, Trade, TradeId, UnixNanos,
+    VenueSeq,
 };
 use std::io::Write;
 
-/// Bytes handed to the connection at once: smaller pieces cost calls, larger ones make the server wait for the first.
+/// Bytes handed to the connection at once: smaller pieces cost calls. The first ones of a COPY are small, because the server
+/// waits for them.
 const PIECE_BYTES: usize = 64 * 1024;
+const PIECE_BYTES_FIRST: usize = 8 * 1024;
 
 /// What stands before the first row: signature, flags, length of an extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -44,6 +47,8 @@ pub(crate) enum Whose<'a> {
 #[derive(Default)]
 pub(crate) struct Encoder {
     buffer: BytesMut,
+    /// The next piece is sent at this size.
+    piece_bytes: usize,
 }
 
 impl Encoder {
@@ -51,6 +56,7 @@ impl Encoder {
     pub(crate) fn begin(&mut self) {
         self.buffer.clear();
         self.buffer.extend_from_slice(HEADER);
+        self.piece_bytes = PIECE_BYTES_FIRST;
     }
 
     /// Ends a COPY: the last piece.
@@ -61,7 +67,11 @@ impl Encoder {
 
     /// A piece that is large enough to be sent.
     pub(crate) fn piece(&mut self) -> Option<Bytes> {
-        (self.buffer.len() >= PIECE_BYTES).then(|| self.buffer.split().freeze())
+        if self.buffer.len() < self.piece_bytes {
+            return None;
+        }
+        self.piece_bytes = (self.piece_bytes * 2).min(PIECE_BYTES);
+        Some(self.buffer.split().freeze())
     }
 
     /// Appends one row, in the order of [`crate::schema::Table::columns`].
@@ -108,8 +118,12 @@ fn columns(body: &EventBody, layout: Layout) -> u16 {
 }
 
 /// Whether every whole number of the event has a place in the columns.
+#[inline]
 pub(crate) fn fits(event: &Event) -> bool {
     let is_int = |value: u32| i32::try_from(value).is_ok();
+    if !matches!(event.kind(), EventKind::Book | EventKind::Level) {
+        return true;
+    }
     match event.body() {
         EventBody::Book(book) => is_int(book.bids) && is_int(book.asks),
         EventBody::Level(level) => is_int(level.index),

@@ -7,7 +7,7 @@ use crate::config::PostgresConfig;
 use crate::error::Fault;
 use deadpool_postgres::ClientWrapper;
 use feedd_core::Instruments;
-use feedd_model::{Decimal, Event, EventBody, InstrumentId, Seq};
+use feedd_model::{Decimal, Event, InstrumentId, Seq};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -111,7 +111,8 @@ impl InstrumentMap {
         }
         let local = self.locals.get((id.0 as usize).checked_sub(1)?)?.as_ref()?;
         let values = Values::of(event);
-        local.rows.iter().find(|row| values.fit(row.scales)).copied().map(Some)
+        let row = local.rows.iter().find(|row| values.fit(row.scales))?;
+        Some(Some(*row))
     }
 
     #[cold]
@@ -238,43 +239,34 @@ impl Scales {
     }
 }
 
-/// The decimals of one event.
-struct Values {
-    prices: [Option<Decimal>; 2],
-    sizes: [Option<Decimal>; 2],
-}
+/// The decimals of one event: prices at even places, sizes at odd ones.
+struct Values([Option<Decimal>; 4]);
 
 impl Values {
     #[inline]
     fn of(event: &Event) -> Self {
-        let (prices, sizes) = match event.body() {
-            EventBody::Trade(t) => ([Some(t.price), None], [Some(t.size), None]),
-            EventBody::Level(l) => ([Some(l.price), None], [Some(l.size), None]),
-            EventBody::Quote(q) => ([q.bid, q.ask], [q.bid_size, q.ask_size]),
-            EventBody::Book(_) | EventBody::Gap(_) | EventBody::Status(_) => ([None; 2], [None; 2]),
-        };
-        Self { prices, sizes }
+        Self(event.decimals())
     }
 
     #[inline]
     fn is_empty(&self) -> bool {
-        self.prices.iter().chain(&self.sizes).all(Option::is_none)
+        self.0.iter().all(Option::is_none)
     }
 
     #[inline]
     fn fit(&self, scales: Scales) -> bool {
-        let fits = |values: &[Option<Decimal>; 2], scale| {
-            values.iter().flatten().all(|value| mantissa_at(*value, scale).is_some())
-        };
-        fits(&self.prices, scales.price) && fits(&self.sizes, scales.size)
+        self.0.iter().zip([scales.price, scales.size, scales.price, scales.size]).all(|(value, scale)| {
+            value.is_none_or(|value| value.scale() == scale || mantissa_at(value, scale).is_some())
+        })
     }
 
     /// The smallest scales that hold the values; `None` when two of them have none in common.
     fn own_scales(&self) -> Option<Scales> {
-        let widest = |values: &[Option<Decimal>; 2]| {
-            values.iter().flatten().map(|value| value.canonical().scale()).max().unwrap_or(0)
+        let widest = |first: usize| {
+            let values = self.0.iter().skip(first).step_by(2).flatten();
+            values.map(|value| value.canonical().scale()).max().unwrap_or(0)
         };
-        let scales = Scales { price: widest(&self.prices), size: widest(&self.sizes) };
+        let scales = Scales { price: widest(0), size: widest(1) };
         self.fit(scales).then_some(scales)
     }
 }
