@@ -23,6 +23,7 @@ use feedd_model::{
     Epoch, Event, EventBody, EventHead, Flags, InstrumentId, SourceId, Status, StatusCode, StreamId, UnixNanos,
 };
 use feedd_sink_parquet::{ParquetConfig, ParquetSink};
+use feedd_testkit::promise::Report;
 use feedd_venues::intake::{FRAME_REASONS, TRADE_REASONS};
 use feedd_venues::pace::Rate;
 use feedd_venues::sim::SimConfig;
@@ -217,6 +218,8 @@ fn a_step_is_a_row_between_the_last_event_with_the_old_time_and_the_first_with_t
     let doubtful = rows.iter().filter(|row| row.doubtful).count();
     let marked: usize = marks.iter().map(|&mark| rows[mark..].iter().take_while(|row| row.doubtful).count()).sum();
     assert_eq!(doubtful, marked, "no event is doubtful elsewhere");
+    let note = format!("{} rows, {doubtful} of them marked as doubtful", rows.len());
+    Report::new("P23").runs(1).faults(steps.len() as u64).fault_kinds("steps of -2 h to +1 h").note(&note).finish();
 }
 
 #[test]
@@ -260,4 +263,5 @@ fn a_batch_is_as_old_as_the_monotonic_clock_says_while_the_wall_clock_steps() {
     ];
     assert_eq!(rows, expected);
     assert_eq!(Flags::DOUBTFUL_CLOCK.bits(), 8);
+    Report::new("P23").runs(1).faults(2).fault_kinds("steps while a batch waits for its age").finish();
 }

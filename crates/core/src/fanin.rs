@@ -102,35 +102,23 @@ impl FanIn {
             if open.room() < TURN_EVENTS_MAX {
                 break;
             }
-            let now = self.parts.clock.mono();
             if moved == 0 {
-                // While every lane is busy, a small block would only cost them: it grows until it is old.
-                let is_held = total > 0 && !self.is_awaited();
-                if total == 0 || is_held {
+                if total == 0 {
                     let inputs = &self.parts.inputs;
-                    waiter.idle(now, &self.parts.wake, || has_news(inputs));
+                    waiter.idle(opened, &self.parts.wake, || has_news(inputs));
                 }
-                if !is_held {
-                    break;
-                }
-            } else {
-                waiter.worked(moved);
-                if moved < BUSY_EVENTS_MIN {
-                    crate::wait::pace();
-                }
+                break;
             }
-            if now.since(opened) >= BLOCK_AGE_NANOS_MAX {
+            waiter.worked(moved);
+            if moved < BUSY_EVENTS_MIN {
+                crate::wait::pace();
+            }
+            if self.parts.clock.mono().since(opened) >= BLOCK_AGE_NANOS_MAX {
                 break;
             }
         }
         self.next_seq = Seq(self.next_seq.0 + total as u64);
         total
-    }
-
-    /// Whether a lane has nothing to do, and none would have to be waited for.
-    fn is_awaited(&self) -> bool {
-        let lanes = &self.parts.lanes;
-        lanes.is_empty() || (lanes.iter().any(LinkSender::is_ready) && lanes.iter().all(LinkSender::has_room))
     }
 
     /// Gives each ring one turn.

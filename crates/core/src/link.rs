@@ -6,7 +6,7 @@
 //! delivered, the receiver publishes how many it has taken and finished. So a grant cannot be lost or given twice.
 
 use crate::counters::Counter;
-use crate::sync::{AtomicU64, Ordering, nap};
+use crate::sync::{AtomicU64, Ordering};
 use crate::wake::Wake;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -87,14 +87,7 @@ pub struct LinkSender<T> {
 pub struct LinkReceiver<T> {
     ring: rtrb::Consumer<T>,
     shared: Arc<Shared>,
-    /// Items taken since the last sleep.
-    taken: u32,
 }
-
-/// Items between two sleeps from which on more is expected at once.
-const DENSE_ITEMS: u32 = 2;
-/// A sleep in dense traffic; the sender fills less than half of the recorder's links meanwhile.
-const NAP_NANOS: u64 = 100_000;
 
 /// A read-only view of a link for telemetry.
 #[derive(Clone, Debug)]
@@ -111,7 +104,7 @@ pub fn link<T>(capacity: usize) -> (LinkSender<T>, LinkReceiver<T>) {
     assert!(capacity > 0, "a link holds at least one item");
     let (producer, consumer) = rtrb::RingBuffer::new(capacity);
     let shared = Arc::new(Shared { credit: Credit::new(), counters: CachePadded::default(), wake: Wake::new(true) });
-    (LinkSender { ring: producer, shared: shared.clone() }, LinkReceiver { ring: consumer, shared, taken: 0 })
+    (LinkSender { ring: producer, shared: shared.clone() }, LinkReceiver { ring: consumer, shared })
 }
 
 impl<T> LinkSender<T> {
@@ -147,12 +140,6 @@ impl<T> LinkSender<T> {
         Ok(())
     }
 
-    /// Whether there is room for an item.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.ring.slots() > 0
-    }
-
     /// Counts time the sender waited for room.
     pub fn add_blocked(&self, nanos: u64) {
         self.shared.counters.blocked_ns.add(nanos);
@@ -181,7 +168,6 @@ impl<T> LinkReceiver<T> {
     pub fn take(&mut self) -> Option<T> {
         let item = self.ring.pop().ok()?;
         self.shared.credit.take();
-        self.taken = self.taken.saturating_add(1);
         Some(item)
     }
 
@@ -203,12 +189,8 @@ impl<T> LinkReceiver<T> {
         self.ring.is_abandoned() && self.ring.is_empty()
     }
 
-    /// Sleeps until an item arrives or the sender goes, at most `nanos`. In dense traffic it is a nap that nobody ends, so
-    /// that the sender, which is never to wait, is spared a system call for each item.
-    pub fn sleep(&mut self, nanos: u64) {
-        if std::mem::take(&mut self.taken) >= DENSE_ITEMS {
-            return nap(nanos.min(NAP_NANOS));
-        }
+    /// Sleeps until an item arrives or the sender goes, at most `nanos`.
+    pub fn sleep(&self, nanos: u64) {
         self.shared.wake.sleep(nanos, || !self.ring.is_empty() || self.ring.is_abandoned());
     }
 }
