@@ -45,7 +45,7 @@ const LOOK: Duration = Duration::from_millis(500);
 fn size() -> (Duration, u64) {
     match Size::of_this_run() {
         Size::Day => (Duration::from_secs(4), 20_000),
-        Size::Ci => (Duration::from_secs(75), 20_000),
+        Size::Ci => (Duration::from_secs(300), 20_000),
         Size::Full => (Duration::from_secs(3_600), 10_000),
     }
 }

@@ -529,8 +529,7 @@ fn chaos(dir: &Path, targets: &[&Target], rng: &mut fastrand::Rng) -> Chaos {
 fn order_and_single_storage_survive_any_mix_of_outages_rewinds_kills_and_stops() {
     let seed = feedd_testkit::promise::seed();
     let runs = match std::env::var("FEEDD_SOAK").as_deref() {
-        Ok("full") => 1_000,
-        Ok(_) => 200,
+        Ok(_) => 1_000,
         Err(_) => 25,
     };
     let (mut faults, mut events, mut disorder) = (0, 0, 0);

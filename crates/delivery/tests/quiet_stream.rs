@@ -231,7 +231,7 @@ fn until(number: u64, what: &str, reached: impl Fn() -> bool) -> Duration {
 
 #[test]
 fn the_last_event_of_a_quiet_stream_needs_no_other_behind_it() {
-    let (seed, trials) = (seed(), trials(200, 2_000, 10_000));
+    let (seed, trials) = (seed(), trials(200, 10_000, 10_000));
     let mut rng = fastrand::Rng::with_seed(seed);
     let strategies = [WaitStrategy::Adaptive, WaitStrategy::Park];
     let (mut steps, mut burst) = (Vec::new(), Burst::with_capacity(1));
