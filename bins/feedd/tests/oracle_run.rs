@@ -8,17 +8,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod common;
+#[allow(dead_code, reason = "its sender is a thread; here the oracle is a process")]
+mod oracled;
 
-use arrow_array::Array;
-use arrow_array::types::{Decimal128Type, TimestampNanosecondType, UInt64Type};
 use common::pg::{self, Size};
-use common::stored::{self, Rows};
-use common::{Ended, Feedd};
+use common::{Ended, Feedd, stored};
 use feedd_model::{Epoch, Position, Seq};
 use feedd_testkit::judge::{Evidence, Gap, StoredRow, Verdict, judge};
-use feedd_testkit::oracle::{Expected, Feed, Oracle, SentLog, Side};
+use feedd_testkit::oracle::{Feed, Oracle, SentLog};
 use feedd_testkit::postgres::Server;
 use feedd_testkit::promise::{Report, seed};
+use oracled::rows_of_file;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -253,33 +253,6 @@ impl Scene {
 /// Rows are made one by one: with millions, their texts would fill the memory.
 fn parsed(text: &str) -> impl Iterator<Item = StoredRow> {
     text.lines().map(|line| StoredRow::parse(line).unwrap())
-}
-
-fn rows_of_file(rows: &Rows) -> Vec<StoredRow> {
-    let places = rows.places().map(|(epoch, seq)| Position { epoch: Epoch(epoch), seq: Seq(seq) });
-    if rows.dataset != "trades" {
-        return places.map(|at| StoredRow { at, trade_id: None, content: None }).collect();
-    }
-    let (symbols, sides) = (rows.texts("symbol"), rows.texts("side"));
-    let (ids, times) = (rows.numbers::<UInt64Type>("trade_id"), rows.numbers::<TimestampNanosecondType>("venue_ts"));
-    let (prices, sizes) = (rows.numbers::<Decimal128Type>("price"), rows.numbers::<Decimal128Type>("size"));
-    assert!(ids.null_count() + times.null_count() + sides.null_count() == 0, "a trade of the oracle has all of it");
-    let content = |row: usize| Expected {
-        symbol: symbols.value(row).to_owned(),
-        trade_id: ids.value(row),
-        price: exact(prices.value(row)),
-        size: exact(sizes.value(row)),
-        side: if sides.value(row) == "buy" { Side::Buy } else { Side::Sell },
-        venue_ms: times.value(row) / 1_000_000,
-    };
-    let row = |(row, at)| StoredRow { at, trade_id: Some(ids.value(row)), content: Some(content(row)) };
-    places.enumerate().map(row).collect()
-}
-
-/// A positive number of units of 10^-18 as an exact decimal.
-fn exact(units: i128) -> String {
-    const ONE: i128 = 10i128.pow(18);
-    format!("{}.{:018}", units / ONE, units % ONE)
 }
 
 /// What identifies the rows of both stores; their contents are compared with the oracle's.

@@ -88,7 +88,8 @@ pub(crate) fn rows_of_files(data_dir: &Path) -> Vec<StoredRow> {
     stored::read(data_dir).iter().flat_map(rows_of_file).collect()
 }
 
-fn rows_of_file(rows: &Rows) -> Vec<StoredRow> {
+/// Every row of one finished file.
+pub(crate) fn rows_of_file(rows: &Rows) -> Vec<StoredRow> {
     let places = rows.places().map(|(epoch, seq)| Position { epoch: Epoch(epoch), seq: Seq(seq) });
     if rows.dataset != "trades" {
         return places.map(|at| StoredRow { at, trade_id: None, content: None }).collect();
