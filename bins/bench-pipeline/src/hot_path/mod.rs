@@ -28,6 +28,8 @@ use work::Work;
 
 /// Events made beforehand and sent again and again: 64 KiB stay in cache.
 const READY: usize = 1024;
+/// Events that a slow case gets at least.
+const EVENTS_MIN: u64 = 10_000;
 /// Rounds and processes that a figure worth quoting needs.
 const ROUNDS_QUOTABLE: u32 = 7;
 const PROCESSES_QUOTABLE: u32 = 5;
@@ -167,7 +169,7 @@ fn round(
     let mut works = Vec::new();
     for case in &CASES {
         interrupt.check()?;
-        let events = (args.events / case.part).max(READ_AT_LEAST);
+        let events = (args.events / case.part).max(EVENTS_MIN);
         let work = match case.way {
             Way::Ring => bare::ring(cores, args.ring, &trades.events, events),
             Way::Pipeline { producers, burst, store } => {
@@ -181,9 +183,6 @@ fn round(
     let memcpy_gb_per_s = bare::memcpy_gb_per_s();
     Ok(Round { works, ping_pong_ns, memcpy_gb_per_s, disturbance: Disturbance::new(steal.share_since()) })
 }
-
-/// Events of the slowest case at least.
-const READ_AT_LEAST: u64 = 10_000;
 
 const fn wait(wait: WaitArg) -> WaitStrategy {
     match wait {
