@@ -54,6 +54,7 @@ fn start() -> Rig {
         epoch: Epoch(1),
         inputs: vec![Input { source: SourceId(0), ring: consumer, counters: counters.clone() }],
         lanes: vec![sender],
+        served: Vec::new(),
         pool: BlockPool::new(LINK_BLOCKS + 4),
         wait,
         wake: wake.clone(),

@@ -4,12 +4,28 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use feedd_sink_postgres::Layout;
 use std::path::PathBuf;
 
-/// Measures feedd's storage against what is possible on the same machine.
+/// Measures feedd, beside what is possible on the same machine.
 #[derive(Debug, Parser)]
 #[command(name = "bench-pipeline", version, about, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Where it goes. Without any of these, tables go to standard output.
+#[derive(Args, Debug)]
+pub(crate) struct OutputArgs {
+    /// Writes one JSON object, with a version; `-` is standard output, in place of the tables.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes the tables as Markdown.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Draws the cases as an SVG chart.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -17,10 +33,10 @@ pub(crate) enum Command {
     /// A sink alone: rows that exist already, written in batches.
     #[command(subcommand)]
     Sink(SinkCommand),
-    /// The journal's group commits against a bare loop of writes and syncs.
-    Journal(JournalArgs),
     /// Events from producers to a lane, against the bare ring and against a tokio channel.
     HotPath(HotPathArgs),
+    /// Every measurement in turn. `--markdown FILE` writes one document, with charts in a folder beside it.
+    All(AllArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +45,8 @@ pub(crate) enum SinkCommand {
     Postgres(PostgresArgs),
     /// Rows a second and bytes a row.
     Parquet(LocalArgs),
+    /// The journal's group commits against a bare loop of writes and syncs.
+    Journal(JournalArgs),
     /// Rows a second that a sink which stores nothing reads.
     Null(LocalArgs),
 }
@@ -46,9 +64,6 @@ pub(crate) struct PostgresArgs {
     pub(crate) layout: LayoutArg,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// One JSON object, with a version.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// A server that is there already. Without these a server of its own is started, with fsync on, and removed.
@@ -80,9 +95,6 @@ pub(crate) struct LocalArgs {
     /// Folder for the files, which are removed; the system's temporary folder by default.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// One JSON object, with a version.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -96,9 +108,6 @@ pub(crate) struct JournalArgs {
     /// Folder for the files, which are removed; the system's temporary folder by default.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// One JSON object, with a version.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -113,8 +122,11 @@ pub(crate) struct HotPathArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) processes: u32,
     /// Slots of each ring. The default is the recorder's.
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    pub(crate) ring: usize,
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=1 << 24))]
+    pub(crate) ring: u32,
+    /// Events that a producer publishes at once, and the bare ring writes at once.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) burst: u32,
     /// How the batching thread waits.
     #[arg(long, value_enum, default_value_t = WaitArg::Adaptive)]
     pub(crate) wait: WaitArg,
@@ -124,9 +136,16 @@ pub(crate) struct HotPathArgs {
     /// Folder for the journal and the files, which are removed; the system's temporary folder by default.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// One JSON object, with a version.
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AllArgs {
+    /// Less than five minutes on two cores. The figures are not worth quoting.
     #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) quick: bool,
+    /// Folder for what is measured on a disk, which is removed; the system's temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

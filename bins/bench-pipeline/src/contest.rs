@@ -2,7 +2,8 @@
 
 use crate::Interrupt;
 use crate::meter::Run;
-use crate::report::Table;
+use crate::report::{CaseFigure, Report, Table};
+use crate::rounds::{Case, ROWS_PER_S, Side};
 use crate::spread::Spread;
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ pub(crate) enum Keep {
 
 /// Two ways and their runs, pair by pair.
 pub(crate) struct Contest {
+    /// For machines: of our case, of theirs, of the ratio.
+    keys: [String; 3],
     pub(crate) ours: String,
     pub(crate) theirs: String,
     keep: Keep,
@@ -40,6 +43,7 @@ impl Contest {
     /// # Errors
     /// When a run fails, or a signal has come.
     pub(crate) fn hold(
+        keys: [String; 3],
         names: [&str; 2],
         keep: Keep,
         pairs: u32,
@@ -54,7 +58,7 @@ impl Contest {
             runs.push((a, theirs()?));
         }
         let [ours, theirs] = names.map(str::to_owned);
-        Ok(Self { ours, theirs, keep, pairs: runs })
+        Ok(Self { keys, ours, theirs, keep, pairs: runs })
     }
 
     /// The pairs that count.
@@ -75,6 +79,20 @@ impl Contest {
     /// Whether theirs, too, left the server waiting: then something else used the cores.
     pub(crate) fn is_disturbed(&self) -> bool {
         Spread::of(self.pairs.iter().map(|(_, b)| b.saturation())).is_some_and(|s| s.median < SATURATION_QUIET)
+    }
+
+    /// Adds both ways and their ratio to a report.
+    pub(crate) fn tell(&self, report: &mut Report) {
+        let (ours, theirs) = (self.kept().map(|(a, _)| a.rows_per_s()), self.kept().map(|(_, b)| b.rows_per_s()));
+        let [our_key, their_key, ratio_key] = self.keys.clone();
+        for (key, name, side, spread) in [
+            (our_key, &self.ours, Side::Ours, Spread::of(ours)),
+            (their_key, &self.theirs, Side::Theirs, Spread::of(theirs)),
+        ] {
+            let case = Case { key, name: name.clone(), side };
+            report.cases.push(CaseFigure { case, unit: ROWS_PER_S, spread });
+        }
+        report.ratios.push((ratio_key, self.ratio()));
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -168,6 +186,10 @@ mod tests {
         Run { rows: 1000, wall, server_cpu, client_cpu: Duration::from_millis(1) }
     }
 
+    fn keys() -> [String; 3] {
+        ["a", "b", "a_over_b"].map(str::to_owned)
+    }
+
     fn contest(keep: Keep, runs: &[(Run, Run)]) -> Contest {
         let (mut ours, mut theirs) = (runs.iter().map(|pair| pair.0), runs.iter().map(|pair| pair.1));
         let [mut a, mut b] = [
@@ -175,7 +197,8 @@ mod tests {
             Box::new(|| Ok(theirs.next().unwrap())),
         ];
         let interrupt = Interrupt(Arc::default());
-        Contest::hold(["a", "b"], keep, u32::try_from(runs.len()).unwrap(), [&mut *a, &mut *b], &interrupt).unwrap()
+        Contest::hold(keys(), ["a", "b"], keep, u32::try_from(runs.len()).unwrap(), [&mut *a, &mut *b], &interrupt)
+            .unwrap()
     }
 
     #[test]
@@ -208,7 +231,7 @@ mod tests {
             Ok(run(1, 1))
         };
         let mut theirs = || -> Result<Run> { panic!("ran on") };
-        let held = Contest::hold(["a", "b"], Keep::All, 3, [&mut ours, &mut theirs], &interrupt);
+        let held = Contest::hold(keys(), ["a", "b"], Keep::All, 3, [&mut ours, &mut theirs], &interrupt);
         assert!(held.err().unwrap().to_string().contains("interrupted"));
     }
 }

@@ -1,9 +1,10 @@
-//! `journal`: group commits against a bare loop of writes and syncs of the same bytes in the same folder.
+//! `sink journal`: group commits against a bare loop of writes and syncs of the same bytes in the same folder.
 
 use crate::Interrupt;
 use crate::cli::JournalArgs;
 use crate::machine::Machine;
-use crate::report::{Goal, Report, Table};
+use crate::report::{CaseFigure, Goal, Report, Table};
+use crate::rounds::{Case, MB_PER_S, Side};
 use crate::spread::{Spread, quantile};
 use crate::trades::{EPOCH, STREAM, Trades};
 use anyhow::{Context, Result, bail, ensure};
@@ -31,7 +32,7 @@ pub(crate) fn measure(args: &JournalArgs, interrupt: &Interrupt) -> Result<Repor
     let place = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let dir = tempfile::Builder::new().prefix("feedd-bench-").tempdir_in(&place);
     let dir = dir.with_context(|| format!("making a folder in {}", place.display()))?;
-    let mut report = Report::new("journal", Machine::look(dir.path()));
+    let mut report = Report::new("sink journal", Machine::look(dir.path()));
     let trades = Trades::simulate(CHUNKS[CHUNKS.len() - 1] / EVENT_BYTES)?;
     let mut ours = Ours::open(dir.path(), args.segment_bytes, &trades)?;
     let mut bare = Bare::open(dir.path(), args.segment_bytes, &trades.events)?;
@@ -64,6 +65,8 @@ pub(crate) fn measure(args: &JournalArgs, interrupt: &Interrupt) -> Result<Repor
         format!("{appended} events appended; the newest {read_back} read back, each as it was written"),
     ];
     report.tables = vec![sizes_table(&sizes)];
+    report.tables_say_all = true;
+    sizes.iter().for_each(|size| size.tell(&mut report));
     report.goals = vec![(G11, sizes[0].ratio().map(|ratio| ratio.median))];
     report.figures.extend([
         ("segment_bytes".to_owned(), json!(args.segment_bytes)),
@@ -232,6 +235,18 @@ impl Size {
 
     fn ways(&self) -> [(&'static str, &[Turn]); 2] {
         [("journal", &self.ours), ("bare", &self.bare)]
+    }
+
+    /// Adds both ways and their ratio to a report.
+    fn tell(&self, report: &mut Report) {
+        let kib = self.chunk >> 10;
+        for (name, turns) in self.ways() {
+            let side = if name == "journal" { Side::Ours } else { Side::Limit };
+            let case = Case { key: format!("{name}_{kib}k"), name: format!("{name}, commits of {kib} KiB"), side };
+            let spread = Spread::of(turns.iter().map(Turn::mb_per_s));
+            report.cases.push(CaseFigure { case, unit: MB_PER_S, spread });
+        }
+        report.ratios.push((format!("journal_over_bare_{kib}k"), self.ratio()));
     }
 
     fn json(&self) -> Value {

@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 const DEBUG_WARNING: &str = "a build with debug assertions: these figures say nothing; build with --profile dist";
 const RELEASE_WARNING: &str = "built in target/release: unless that was --profile bench, rarely used crates are at opt-level 1; prefer --profile dist";
 
+/// Options that name a file, see `cli.rs`.
+const OUTPUTS: [&str; 3] = ["--json", "--markdown", "--svg"];
+
 /// What a figure has to carry.
 pub(crate) struct Machine {
     cpu: String,
@@ -18,8 +21,12 @@ pub(crate) struct Machine {
     load: String,
     commit: String,
     build: String,
+    /// Of the compiler.
+    toolchain: &'static str,
     /// Folder of the files that are measured, as a kind of file system.
     files: String,
+    /// What was asked for, without the names of output files.
+    command_line: String,
 }
 
 impl Machine {
@@ -43,7 +50,9 @@ impl Machine {
                 .unwrap_or_else(unknown),
             commit: commit().unwrap_or_else(unknown),
             build: build(),
+            toolchain: env!("BENCH_RUSTC"),
             files: file_system(dir).unwrap_or_else(unknown),
+            command_line: command_line(std::env::args().skip(1)),
         }
     }
 
@@ -64,6 +73,11 @@ impl Machine {
         warnings
     }
 
+    /// What was asked for.
+    pub(crate) fn command_line(&self) -> &str {
+        &self.command_line
+    }
+
     /// For people.
     pub(crate) fn lines(&self) -> [String; 2] {
         [
@@ -71,7 +85,13 @@ impl Machine {
                 "{}, {} cores, {} MiB; Linux {}, files on {}, load {}",
                 self.cpu, self.cores, self.memory_mib, self.kernel, self.files, self.load
             ),
-            format!("feedd {} at {}, built as {}", env!("CARGO_PKG_VERSION"), self.commit, self.build),
+            format!(
+                "feedd {} at {}, built as {} by {}",
+                env!("CARGO_PKG_VERSION"),
+                self.commit,
+                self.build,
+                self.toolchain
+            ),
         ]
     }
 
@@ -79,9 +99,25 @@ impl Machine {
         json!({
             "cpu": self.cpu, "cores": self.cores, "memory_mib": self.memory_mib, "kernel": self.kernel,
             "load_at_start": self.load, "files_on": self.files, "version": env!("CARGO_PKG_VERSION"),
-            "commit": self.commit, "build": self.build, "debug_assertions": cfg!(debug_assertions),
+            "commit": self.commit, "build": self.build, "toolchain": self.toolchain,
+            "command_line": self.command_line, "debug_assertions": cfg!(debug_assertions),
         })
     }
+}
+
+/// The command as somebody else would type it: where its output went is left out.
+fn command_line(args: impl Iterator<Item = String>) -> String {
+    let mut text = "bench-pipeline".to_owned();
+    let mut is_file = false;
+    for arg in args {
+        let is_output = OUTPUTS.iter().any(|output| arg == *output);
+        if !is_file && !is_output && !OUTPUTS.iter().any(|output| arg.starts_with(&format!("{output}="))) {
+            text.push(' ');
+            text.push_str(&arg);
+        }
+        is_file = is_output;
+    }
+    text
 }
 
 /// Of the working folder, marked when files differ from it.
@@ -111,4 +147,15 @@ fn file_system(dir: &Path) -> Option<String> {
     // The deepest mount point, and of several there the one mounted last.
     let holders = fields.filter(|(point, _)| dir.starts_with(point));
     holders.max_by_key(|(point, _)| point.len()).map(|(_, kind)| kind.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_leaves_out_where_output_went() {
+        let args = ["hot-path", "--json", "a.json", "--rounds", "7", "--svg=b.svg", "--no-pin", "--markdown", "c"];
+        assert_eq!(command_line(args.map(str::to_owned).into_iter()), "bench-pipeline hot-path --rounds 7 --no-pin");
+    }
 }

@@ -1,27 +1,35 @@
-//! bench-pipeline: feedd's storage measured against what the same machine can do, in one process and one run.
+//! bench-pipeline: feedd measured beside what the same machine can do, in one process and one run.
 //!
 //! Every figure that matters is a ratio of two ways that take turns (ours, theirs, ours, theirs, ...), because rates on a
 //! machine that others use vary by a factor, and ratios of neighbours do not. What was stored is counted and summed after
-//! each run: a way that loses a row has no figure. Start with `contest.rs`; then `hot_path/`, `postgres/`,
-//! `journal.rs`, `local.rs`.
+//! each run: a way that loses a row has no figure. Start with `rounds.rs`, which lets cases take turns; then `hot_path/`,
+//! `postgres/` (whose pairs have rules of their own, in `contest.rs`), `journal.rs`, `local.rs`.
 #![forbid(unsafe_code)]
 
+mod all;
+mod chart;
 mod cli;
 mod contest;
+mod disturbance;
 mod hot_path;
 mod journal;
+mod limits;
 mod local;
 mod machine;
 mod meter;
 mod postgres;
+mod processes;
 mod report;
+mod rounds;
 mod spread;
 mod trades;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use cli::{Cli, Command, SinkCommand};
+use cli::{AllArgs, Cli, Command, OutputArgs, SinkCommand};
 use report::Report;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,14 +53,56 @@ fn main() -> ExitCode {
 
 fn measure(cli: &Cli) -> Result<()> {
     let interrupt = Interrupt::new()?;
-    let (report, json): (Report, bool) = match &cli.command {
-        Command::Sink(SinkCommand::Postgres(args)) => (postgres::measure(args, &interrupt)?, args.json),
-        Command::Sink(SinkCommand::Parquet(args)) => (local::parquet(args, &interrupt)?, args.json),
-        Command::Sink(SinkCommand::Null(args)) => (local::null(args, &interrupt)?, args.json),
-        Command::Journal(args) => (journal::measure(args, &interrupt)?, args.json),
-        Command::HotPath(args) => (hot_path::measure(args, &interrupt)?, args.json),
+    let report: Report = match &cli.command {
+        Command::Sink(SinkCommand::Postgres(args)) => postgres::measure(args, &interrupt)?,
+        Command::Sink(SinkCommand::Parquet(args)) => local::parquet(args, &interrupt)?,
+        Command::Sink(SinkCommand::Journal(args)) => journal::measure(args, &interrupt)?,
+        Command::Sink(SinkCommand::Null(args)) => local::null(args, &interrupt)?,
+        Command::HotPath(args) => hot_path::measure(args, &interrupt)?,
+        Command::All(args) => return measure_all(args, &cli.output, &interrupt),
     };
-    report.print(json).context("writing to standard output")
+    give_out(&report, &cli.output)
+}
+
+fn measure_all(args: &AllArgs, output: &OutputArgs, interrupt: &Interrupt) -> Result<()> {
+    let all = all::measure(args, interrupt)?;
+    if let Some(path) = &output.markdown {
+        all.write_document(path)?;
+    }
+    give_out(&all.report, &OutputArgs { json: output.json.clone(), markdown: None, svg: None })?;
+    let failed: Vec<&str> = all.failures().iter().map(|(name, _)| *name).collect();
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Writes what was asked for; tables to standard output unless that is where the JSON goes.
+fn give_out(report: &Report, output: &OutputArgs) -> Result<()> {
+    let write =
+        |path: &Path, text: &[u8]| std::fs::write(path, text).with_context(|| format!("writing {}", path.display()));
+    let mut shown = false;
+    if let Some(path) = &output.json {
+        let mut json = serde_json::to_vec(&report.json())?;
+        json.push(b'\n');
+        shown = path == Path::new("-");
+        if shown {
+            std::io::stdout().write_all(&json).context("writing to standard output")?;
+        } else {
+            write(path, &json)?;
+        }
+    }
+    if let Some(path) = &output.markdown {
+        let mut text = Vec::new();
+        report.write_markdown(&mut text, 2)?;
+        write(path, &text)?;
+    }
+    if let Some(path) = &output.svg {
+        write(path, chart::svg(report).as_bytes())?;
+    }
+    if !shown {
+        let mut out = std::io::stdout().lock();
+        report.write_text(&mut out).and_then(|()| out.flush()).context("writing to standard output")?;
+    }
+    Ok(())
 }
 
 /// Whether somebody wants it to end. It ends between two runs, so that everything is cleaned up.

@@ -1,12 +1,14 @@
-//! What a measurement prints: tables for people, one object for machines.
+//! What a measurement says: tables for people, as text or Markdown, and one object for machines.
 
 use crate::machine::Machine;
 use crate::meter;
+use crate::rounds::{Case, Unit};
+use crate::spread::Spread;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// Version of the JSON.
-const VERSION: u32 = 1;
+/// Version of the JSON. 2: `cases` and `ratios` in every report.
+const VERSION: u32 = 2;
 
 /// A figure with what is wanted of it.
 #[derive(Clone, Copy, Debug)]
@@ -31,57 +33,82 @@ impl Goal {
 }
 
 /// Rows of text under heads.
+#[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub(crate) heads: Vec<&'static str>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
+/// A contender and what it did.
+#[derive(Clone, Debug)]
+pub(crate) struct CaseFigure {
+    pub(crate) case: Case,
+    pub(crate) unit: Unit,
+    /// `None`: no run counts.
+    pub(crate) spread: Option<Spread>,
+}
+
 /// Everything a measurement has to say.
 pub(crate) struct Report {
-    pub(crate) command: &'static str,
+    /// The subcommand.
+    pub(crate) command: String,
     pub(crate) machine: Machine,
     /// How it was measured.
     pub(crate) notes: Vec<String>,
     /// What makes the figures doubtful.
     pub(crate) warnings: Vec<String>,
+    pub(crate) cases: Vec<CaseFigure>,
+    /// Speed of one case over that of another.
+    pub(crate) ratios: Vec<(String, Option<Spread>)>,
+    /// What the cases and ratios do not tell, or tell better.
     pub(crate) tables: Vec<Table>,
+    /// Whether those say all that the cases and ratios say.
+    pub(crate) tables_say_all: bool,
     pub(crate) goals: Vec<(Goal, Option<f64>)>,
-    /// The same for machines.
+    /// More for machines.
     pub(crate) figures: Map<String, Value>,
 }
 
 impl Report {
-    pub(crate) fn new(command: &'static str, machine: Machine) -> Self {
+    pub(crate) fn new(command: &str, machine: Machine) -> Self {
         let warnings = machine.warnings();
         Self {
-            command,
+            command: command.to_owned(),
             machine,
             notes: Vec::new(),
             warnings,
+            cases: Vec::new(),
+            ratios: Vec::new(),
             tables: Vec::new(),
+            tables_say_all: false,
             goals: Vec::new(),
             figures: Map::new(),
         }
     }
 
-    pub(crate) fn print(&self, json: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if json {
-            serde_json::to_writer(&mut out, &self.json())?;
-            writeln!(out)?;
-        } else {
-            self.write_text(&mut out)?;
-        }
-        out.flush()
+    /// Median of a ratio.
+    pub(crate) fn ratio(&self, key: &str) -> Option<f64> {
+        self.ratios.iter().find(|(name, _)| name == key).and_then(|(_, spread)| Some((*spread)?.median))
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let goals = self.goals.iter().map(|(goal, value)| {
             json!({
                 "name": goal.name, "what": goal.what, "value": value, "target": goal.target, "gate": goal.gate,
                 "verdict": value.map(|value| goal.verdict(value)),
             })
         });
+        let cases = self.cases.iter().map(|figure| {
+            let of = |part: fn(Spread) -> f64| figure.spread.map(part);
+            json!({
+                "name": figure.case.key, "title": figure.case.name, "side": figure.case.side.name(),
+                "unit": figure.unit.name, "runs": figure.spread.map_or(0, |spread| spread.runs),
+                "median": of(|s| s.median), "p25": of(|s| s.p25), "p75": of(|s| s.p75), "min": of(|s| s.min),
+                "max": of(|s| s.max),
+            })
+        });
+        let ratios = self.ratios.iter().map(|(key, spread)| (key.clone(), json!(spread.map(|spread| spread.median))));
+        let spreads = self.ratios.iter().map(|(key, spread)| (key.clone(), json!(spread.map(Spread::json))));
         let mut all = self.figures.clone();
         all.extend([
             ("version".to_owned(), json!(VERSION)),
@@ -89,13 +116,16 @@ impl Report {
             ("machine".to_owned(), self.machine.json()),
             ("warnings".to_owned(), json!(self.warnings)),
             ("notes".to_owned(), json!(self.notes)),
+            ("cases".to_owned(), cases.collect()),
+            ("ratios".to_owned(), Value::Object(ratios.collect())),
+            ("ratio_spreads".to_owned(), Value::Object(spreads.collect())),
             ("goals".to_owned(), goals.collect()),
             ("rss_peak_mib".to_owned(), json!(meter::rss_peak_mib())),
         ]);
         Value::Object(all)
     }
 
-    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "bench-pipeline {}", self.command)?;
         for line in self.machine.lines().iter().chain(&self.notes) {
             writeln!(out, "{line}")?;
@@ -103,16 +133,60 @@ impl Report {
         for warning in &self.warnings {
             writeln!(out, "WARNING: {warning}")?;
         }
-        for table in &self.tables {
+        for table in self.all_tables() {
             writeln!(out)?;
             table.write(out)?;
         }
-        if !self.goals.is_empty() {
-            writeln!(out)?;
-            self.goals_table().write(out)?;
-        }
         let rss = meter::rss_peak_mib().map_or_else(|| "unknown".to_owned(), |mib| format!("{mib} MiB"));
         writeln!(out, "\npeak memory of this process, its rows included: {rss}")
+    }
+
+    /// A section of a document, under a heading of the given level.
+    pub(crate) fn write_markdown(&self, out: &mut dyn Write, level: usize) -> io::Result<()> {
+        writeln!(out, "{} {}\n\n`{}`\n", "#".repeat(level), self.command, self.machine.command_line())?;
+        for line in self.machine.lines().iter().chain(&self.notes) {
+            writeln!(out, "- {line}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(out, "- **{warning}**")?;
+        }
+        for table in self.all_tables() {
+            writeln!(out)?;
+            table.write_markdown(out)?;
+        }
+        Ok(())
+    }
+
+    fn all_tables(&self) -> Vec<Table> {
+        let mut tables = Vec::new();
+        if !self.cases.is_empty() && !self.tables_say_all {
+            tables.push(self.cases_table());
+        }
+        if !self.ratios.is_empty() && !self.tables_say_all {
+            let row = |(key, spread): &(String, Option<Spread>)| vec![key.replace('_', " "), Spread::text(*spread, 2)];
+            let rows = self.ratios.iter().map(row).collect();
+            tables.push(Table { heads: vec!["speed of", "ratio: median (p25 to p75)"], rows });
+        }
+        let tables = tables.into_iter().chain(self.tables.iter().cloned());
+        let goals = (!self.goals.is_empty()).then(|| self.goals_table());
+        tables.chain(goals).collect()
+    }
+
+    fn cases_table(&self) -> Table {
+        let rows = self.cases.iter().map(|figure| {
+            let digits = match figure.spread {
+                Some(spread) if spread.median >= 1000.0 => 0,
+                _ => 2,
+            };
+            // What a time per event is as a rate, which people ask for.
+            let rate = match (figure.unit.name, figure.spread) {
+                ("ns/event", Some(spread)) => format!("{:.2} M events/s", 1e3 / spread.median),
+                _ => String::new(),
+            };
+            let runs = figure.spread.map_or(0, |spread| spread.runs).to_string();
+            vec![figure.case.name.clone(), figure.unit.name.to_owned(), Spread::text(figure.spread, digits), runs, rate]
+        });
+        Table { heads: vec!["case", "unit", "median (p25 to p75)", "runs", "that is"], rows: rows.collect() }
     }
 
     fn goals_table(&self) -> Table {
@@ -142,6 +216,18 @@ impl Table {
     }
 }
 
+impl Table {
+    fn write_markdown(&self, out: &mut dyn Write) -> io::Result<()> {
+        let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |", cells.collect::<Vec<_>>().join(" | "));
+        writeln!(out, "{}", line(&mut self.heads.iter().map(|&head| head.to_owned())))?;
+        writeln!(out, "{}", line(&mut self.heads.iter().map(|_| "---".to_owned())))?;
+        for row in &self.rows {
+            writeln!(out, "{}", line(&mut row.iter().map(|cell| cell.replace('|', "\\|"))))?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +248,9 @@ mod tests {
         let mut out = Vec::new();
         table.write(&mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "a     long\nwide  1\n");
+        let mut out = Vec::new();
+        let table = Table { heads: vec!["a", "b"], rows: vec![vec!["x|y".into(), "1".into()]] };
+        table.write_markdown(&mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "| a | b |\n| --- | --- |\n| x\\|y | 1 |\n");
     }
 }

@@ -1,13 +1,16 @@
-//! What many runs say together: the median, and where half of them lie.
+//! What many runs say together: the median, where half of them lie, and the ends.
 
 use serde_json::{Value, json};
 
-/// Median and quartiles.
+/// Median, quartiles and ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
+    pub(crate) runs: usize,
     pub(crate) median: f64,
     pub(crate) p25: f64,
     pub(crate) p75: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
 }
 
 impl Spread {
@@ -16,11 +19,19 @@ impl Spread {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let at = |permille| quantile(&sorted, permille);
-        Some(Self { median: at(500)?, p25: at(250)?, p75: at(750)? })
+        Some(Self { runs: sorted.len(), median: at(500)?, p25: at(250)?, p75: at(750)?, min: at(0)?, max: at(1000)? })
     }
 
     pub(crate) fn json(self) -> Value {
-        json!({ "median": self.median, "p25": self.p25, "p75": self.p75 })
+        json!({
+            "runs": self.runs, "median": self.median, "p25": self.p25, "p75": self.p75, "min": self.min, "max": self.max,
+        })
+    }
+
+    /// Median and quartiles, with so many decimals; "-" without a figure.
+    pub(crate) fn text(spread: Option<Self>, digits: usize) -> String {
+        let text = |s: Self| format!("{:.digits$} ({:.digits$} to {:.digits$})", s.median, s.p25, s.p75);
+        spread.map_or_else(|| "-".to_owned(), text)
     }
 }
 
@@ -39,8 +50,11 @@ mod tests {
     #[test]
     fn quantiles_lie_between_their_neighbours() {
         assert_eq!(Spread::of([]), None);
-        assert_eq!(Spread::of([3.0]), Some(Spread { median: 3.0, p25: 3.0, p75: 3.0 }));
-        assert_eq!(Spread::of([4.0, 1.0, 3.0, 2.0]), Some(Spread { median: 2.5, p25: 1.75, p75: 3.25 }));
+        let one = Spread { runs: 1, median: 3.0, p25: 3.0, p75: 3.0, min: 3.0, max: 3.0 };
+        assert_eq!(Spread::of([3.0]), Some(one));
+        let four = Spread { runs: 4, median: 2.5, p25: 1.75, p75: 3.25, min: 1.0, max: 4.0 };
+        assert_eq!(Spread::of([4.0, 1.0, 3.0, 2.0]), Some(four));
+        assert_eq!(Spread::text(Some(four), 1), "2.5 (1.8 to 3.2)");
         assert_eq!(quantile(&[1.0, 2.0, 9.0], 1000), Some(9.0));
         assert_eq!(quantile(&[1.0, 2.0, 9.0], 0), Some(1.0));
     }

@@ -9,11 +9,11 @@ use std::process::Command;
 /// The report of a run, as an object.
 #[track_caller]
 fn report(args: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_bench-pipeline")).args(args).arg("--json").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_bench-pipeline")).args(args).args(["--json", "-"]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {errors}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["version"], 1);
+    assert_eq!(report["version"], 2);
     let is_warned = report["warnings"].to_string().contains("debug assertions");
     assert_eq!(is_warned, cfg!(debug_assertions), "{}", report["warnings"]);
     report
@@ -63,7 +63,7 @@ fn postgres_on_a_given_server_leaves_nothing_behind() {
 fn journal_reads_back_what_it_committed() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let place = dir.path().to_str().unwrap();
-    let report = report(&["journal", "--seconds", "0.01", "--segment-bytes", "4194304", "--dir", place]);
+    let report = report(&["sink", "journal", "--seconds", "0.01", "--segment-bytes", "4194304", "--dir", place]);
     // 20 MiB to warm up, and at least three turns of 2 MiB of each size.
     let [appended, read] = ["events_appended", "events_read_back"].map(|name| report[name].as_u64().unwrap());
     assert!(appended >= (20 + 9 * 2) << 14, "{appended}");

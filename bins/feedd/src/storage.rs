@@ -1,18 +1,19 @@
 //! Builds what stores: the journal, a lane for each sink, and their threads.
 
 use crate::registry;
-use crate::threads::{LaneThread, spawn};
+use crate::threads::{LaneHandle, LaneThread, spawn};
 use crate::wiring::Shared;
 use anyhow::{Context, Result, bail};
 use crossbeam_utils::CachePadded;
-use feedd_config::{Config, JournalSync};
+use feedd_config::{Config, JournalSync, SinkKind};
 use feedd_core::counters::{JournalCounters, SinkState, StorageCounters};
 use feedd_core::data_dir::DataDir;
+use feedd_core::fanin::Served;
 use feedd_core::link::{LinkReceiver, LinkSender, LinkWatch, link};
 use feedd_core::{Block, Sink, error_text};
 use feedd_delivery::{
     BatchLimits, Feed, JournalEnd, JournalFeed, JournalLane, JournalLaneParts, LaneEnd, LaneParts, LinkFeed,
-    Quarantine, Retry, SinkMark, StorageLane, feed_blocks, pool_blocks,
+    Quarantine, Retry, ServedLane, SinkMark, StorageLane, feed_blocks, pool_blocks,
 };
 use feedd_journal::{EpochSpan, Journal, JournalConfig, Recovered, Start, Sync};
 use feedd_model::{Gap, GapReason, UnixNanos};
@@ -30,6 +31,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(2);
 pub(crate) struct Storage {
     /// From the batching thread: to the journal, or without it to each lane.
     pub(crate) links: Vec<LinkSender<Arc<Block>>>,
+    /// Lanes that the batching thread serves itself.
+    pub(crate) served: Vec<Box<dyn Served>>,
     /// Blocks its pool needs beside those in the batching thread's hands.
     pub(crate) pool_blocks: usize,
     pub(crate) journal: Option<JoinHandle<JournalEnd>>,
@@ -66,6 +69,7 @@ pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir) -> Res
     });
     let mut storage = Storage {
         links: Vec::new(),
+        served: Vec::new(),
         pool_blocks: pool_blocks(LINK_BLOCKS, 0),
         journal: None,
         watched_journal: None,
@@ -74,7 +78,7 @@ pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir) -> Res
         gap: gap_of(opened.as_ref().map(|(_, found)| found), data_dir, shared),
     };
     let earlier = opened.as_ref().map(|(_, found)| found.epochs.clone());
-    for ((sink, mark), counters) in sinks.into_iter().zip(&marks).zip(counters) {
+    for (((sink, mark), counters), settings) in sinks.into_iter().zip(&marks).zip(counters).zip(&config.sinks) {
         let backlog_max = limits(config).backlog_max(&*sink);
         let feed: Box<dyn Feed> = match &opened {
             Some((journal, _)) => {
@@ -92,7 +96,15 @@ pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir) -> Res
         // The epoch differs at every start: recorders that start together do not retry together.
         let seed = u64::from(std::process::id()) << 32 | u64::from(data_dir.epoch().0);
         let lane = StorageLane::new(parts, seed);
-        let thread = spawn(&format!("sink {}", mark.name()), None, move || lane.run())?;
+        let thread = if opened.is_none() && settings.kind == SinkKind::Null {
+            let (mut lane, end) = ServedLane::new(lane);
+            // Its first answer, which the start waits for.
+            lane.serve();
+            storage.served.push(Box::new(lane));
+            LaneHandle::Served(end)
+        } else {
+            LaneHandle::Own(spawn(&format!("sink {}", mark.name()), None, move || lane.run())?)
+        };
         storage.lanes.push(LaneThread { name: mark.name().into(), required: mark.is_required(), thread });
     }
     if let Some((journal, found)) = opened {
@@ -121,7 +133,7 @@ fn first_answers(storage: Storage, shared: &Shared) -> Result<Storage> {
     shared.stop.abort();
     drop(storage.links);
     for lane in storage.lanes {
-        if let Ok(LaneEnd::Fatal(error)) = lane.thread.join()
+        if let LaneEnd::Fatal(error) = lane.thread.join()
             && lane.required
         {
             bail!("sink {}: {}", lane.name, error_text(&error));

@@ -6,7 +6,7 @@ use feedd_core::affinity::pin;
 use feedd_core::data_dir::DataDir;
 use feedd_core::dead_letters::DeadLetterWriter;
 use feedd_core::{SourceError, Stop, error_text};
-use feedd_delivery::{JournalEnd, LaneEnd};
+use feedd_delivery::{JournalEnd, LaneEnd, ServedEnd};
 use feedd_telemetry::Watched;
 use feedd_venues::sources::Progress;
 use std::path::Path;
@@ -19,11 +19,35 @@ pub(crate) struct SourceThread {
     pub(crate) thread: JoinHandle<Result<(), SourceError>>,
 }
 
-/// One sink's thread.
+/// One sink's lane.
 pub(crate) struct LaneThread {
     pub(crate) name: String,
     pub(crate) required: bool,
-    pub(crate) thread: JoinHandle<LaneEnd>,
+    pub(crate) thread: LaneHandle,
+}
+
+/// What runs it.
+pub(crate) enum LaneHandle {
+    /// A thread of its own.
+    Own(JoinHandle<LaneEnd>),
+    /// The batching thread.
+    Served(ServedEnd),
+}
+
+impl LaneHandle {
+    pub(crate) fn is_finished(&self) -> bool {
+        match self {
+            Self::Own(thread) => thread.is_finished(),
+            Self::Served(end) => end.is_set(),
+        }
+    }
+
+    pub(crate) fn join(self) -> LaneEnd {
+        match self {
+            Self::Own(thread) => thread.join().unwrap_or(LaneEnd::Panicked),
+            Self::Served(end) => end.take(),
+        }
+    }
 }
 
 /// A run. [`Run::join`] waits for its end.
@@ -122,14 +146,12 @@ impl Run {
         for lane in std::mem::take(&mut self.lanes) {
             let (name, end) = (lane.name, lane.thread.join());
             // What a sink lacks is in the journal, if there is one.
-            in_order &= journalled || matches!(end, Ok(LaneEnd::Drained));
+            in_order &= journalled || matches!(end, LaneEnd::Drained);
             match end {
                 // What a deadline costs is told below.
-                Ok(LaneEnd::Drained | LaneEnd::Deadline) => {}
-                Ok(LaneEnd::Fatal(error)) => {
-                    troubles.push(format!("storage stopped: sink {name}: {}", error_text(&error)))
-                }
-                Ok(LaneEnd::Panicked) | Err(_) => troubles.push(format!("the thread of sink {name} panicked")),
+                LaneEnd::Drained | LaneEnd::Deadline => {}
+                LaneEnd::Fatal(error) => troubles.push(format!("storage stopped: sink {name}: {}", error_text(&error))),
+                LaneEnd::Panicked => troubles.push(format!("the thread of sink {name} panicked")),
             }
         }
         for source in std::mem::take(&mut self.sources) {

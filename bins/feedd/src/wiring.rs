@@ -64,6 +64,7 @@ pub fn start(config: &Config, events_max: Option<u64>) -> Result<Run> {
         epoch: data_dir.epoch(),
         inputs,
         lanes: storage.links,
+        served: storage.served,
         pool: BlockPool::new(storage.pool_blocks),
         wait,
         wake: shared.wake.clone(),

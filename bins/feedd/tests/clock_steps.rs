@@ -82,6 +82,7 @@ impl Line {
             epoch: Epoch(1),
             inputs: vec![Input { source: SourceId(0), ring, counters: source.clone() }],
             lanes: vec![sender],
+            served: Vec::new(),
             pool: BlockPool::new(pool_blocks(LINK_BLOCKS, limits.backlog_max(&parquet))),
             wait: WaitStrategy::Yield,
             wake,

@@ -1,6 +1,6 @@
 //! Blocks: what one drain of the batching thread found, shared by the lanes without a copy.
 //!
-//! Hot path: [`BlockPool::take`] finds a free block by one look at the oldest; nothing is allocated after start-up.
+//! Hot path: [`BlockPool::take`] looks at the oldest blocks that were handed on; nothing is allocated after start-up.
 
 use feedd_model::{Epoch, Event, MonoNanos, Seq, SourceId, StreamId};
 use std::collections::VecDeque;
@@ -126,9 +126,14 @@ impl Block {
 }
 
 /// A bounded set of blocks, recycled when every lane has let go of them.
+///
+/// The one that came back last is the next to be used: its 256 KiB are still in the cache, and blocks that are never needed
+/// never cost memory.
 #[derive(Debug)]
 pub struct BlockPool {
-    free: VecDeque<Arc<Block>>,
+    free: Vec<Arc<Block>>,
+    /// Handed on, oldest first.
+    out: VecDeque<Arc<Block>>,
 }
 
 impl BlockPool {
@@ -139,30 +144,57 @@ impl BlockPool {
     #[must_use]
     pub fn new(blocks: usize) -> Self {
         assert!(blocks > 0, "a pool holds at least one block");
-        Self { free: (0..blocks).map(|_| Arc::new(Block::with_capacity())).collect() }
+        let free = (0..blocks).map(|_| Arc::new(Block::with_capacity())).collect();
+        Self { free, out: VecDeque::with_capacity(blocks) }
     }
 
     /// A block nobody else holds, or `None` while the lanes hold all of them.
-    ///
-    /// Lanes let go in order, so the oldest is looked at first.
     pub fn take(&mut self) -> Option<Arc<Block>> {
-        for _ in 0..self.free.len() {
-            let mut block = self.free.pop_front()?;
-            if Arc::get_mut(&mut block).is_some() {
-                return Some(block);
-            }
-            self.free.push_back(block);
+        // Lanes let go in order: mostly the oldest come back first.
+        while let Some(oldest) = self.out.front_mut()
+            && Arc::get_mut(oldest).is_some()
+        {
+            self.free.extend(self.out.pop_front());
         }
-        None
+        if let Some(block) = self.free.pop() {
+            return Some(block);
+        }
+        let at = self.out.iter_mut().position(|block| Arc::get_mut(block).is_some())?;
+        self.out.remove(at)
     }
 
     /// Keeps a handed-on block, to use it again when the lanes have let go.
     pub fn keep(&mut self, block: Arc<Block>) {
-        self.free.push_back(block);
+        self.out.push_back(block);
     }
 
-    /// Takes a block back that was not handed on: the next to be used, because it is still in the cache.
+    /// Takes a block back that was not handed on.
     pub fn give_back(&mut self, block: Arc<Block>) {
-        self.free.push_front(block);
+        self.free.push(block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_that_came_back_last_is_used_next_and_a_held_one_is_not() {
+        let mut pool = BlockPool::new(3);
+        let [a, b, c] = [(); 3].map(|()| pool.take().expect("three blocks"));
+        assert!(pool.take().is_none());
+        let (at_a, at_b, at_c) = (Arc::as_ptr(&a), Arc::as_ptr(&b), Arc::as_ptr(&c));
+        let held = a.clone();
+        for block in [a, b, c] {
+            pool.keep(block);
+        }
+        assert_eq!(Arc::as_ptr(&pool.take().expect("b is free")), at_b, "one behind a block that is held");
+        drop(held);
+        let next = pool.take().expect("a and c are free");
+        assert_eq!(Arc::as_ptr(&next), at_c, "the last that came back");
+        pool.give_back(next);
+        assert_eq!(Arc::as_ptr(&pool.take().expect("it was given back")), at_c);
+        assert_eq!(Arc::as_ptr(&pool.take().expect("a is free")), at_a);
+        assert!(pool.take().is_none(), "b is held by nobody and lost by this test");
     }
 }

@@ -45,6 +45,8 @@ pub struct FanInParts {
     pub inputs: Vec<Input>,
     /// Where blocks go; each lane gets every block.
     pub lanes: Vec<LinkSender<Arc<Block>>>,
+    /// What this thread serves itself: lanes that read one of those links and neither wait nor fail.
+    pub served: Vec<Box<dyn Served>>,
     /// Blocks; more than the lanes hold together.
     pub pool: BlockPool,
     /// How to wait.
@@ -57,6 +59,20 @@ pub struct FanInParts {
     pub clock: Arc<dyn Clock>,
     /// The run's stop request.
     pub stop: Stop,
+}
+
+/// A lane without a thread of its own: the batching thread does its work, between two blocks.
+///
+/// For a lane that takes less time than handing a block to another thread does.
+pub trait Served: Send {
+    /// Names the calling thread as the one that serves.
+    fn register(&mut self) {}
+
+    /// Does what is due now, without waiting.
+    fn serve(&mut self);
+
+    /// The link has ended: does what is left, and waits for nothing.
+    fn finish(self: Box<Self>);
 }
 
 /// The batching thread's state. [`FanIn::run`] is the thread.
@@ -77,6 +93,7 @@ impl FanIn {
     /// Runs until every source is gone and its ring is empty, or until waiting is over ([`Stop::is_aborted`]).
     pub fn run(mut self) {
         self.parts.wake.register();
+        self.parts.served.iter_mut().for_each(|lane| lane.register());
         let mut waiter = Waiter::new(self.parts.wait);
         let mut ended = false;
         while !ended && !self.parts.stop.is_aborted() {
@@ -85,8 +102,12 @@ impl FanIn {
             let Some(mut block) = self.take_block() else { break };
             let moved = self.fill(&mut block, &mut waiter);
             self.hand_over(block);
+            self.parts.served.iter_mut().for_each(|lane| lane.serve());
             ended = gone && moved == 0;
         }
+        // The lanes' end, which those that are served here have to see.
+        self.parts.lanes.clear();
+        self.parts.served.into_iter().for_each(Served::finish);
     }
 
     /// Fills `block` until it is full, old, or the rings are empty; waits once when they were empty from the start.

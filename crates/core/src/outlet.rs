@@ -144,8 +144,10 @@ struct DroppedSpan {
     to_ts: Option<UnixNanos>,
 }
 
-/// Sleeps of a blocked producer, from the first to the longest: a reader drains a ring in some 50 us, a slow store takes
-/// milliseconds.
+/// How long a blocked producer stays awake, giving its core to others: the reader drains a ring in some 50 us, and a sleep
+/// takes that long by itself, in which the ring would run empty.
+const BLOCKED_AWAKE_NANOS: u64 = 200_000;
+/// Sleeps of a blocked producer after that, from the first to the longest: a slow store takes milliseconds.
 const BLOCKED_SLEEP_MIN: Duration = Duration::from_micros(10);
 const BLOCKED_SLEEP: Duration = Duration::from_micros(320);
 /// "No price" in [`SourceCounters::blocked_scale`].
@@ -337,11 +339,13 @@ impl Outlet {
             if self.parts.ring.is_abandoned() || self.parts.stop.is_aborted() {
                 break false;
             }
-            if backoff.is_completed() {
+            if !backoff.is_completed() {
+                backoff.snooze();
+            } else if self.parts.clock.mono().since(start) < BLOCKED_AWAKE_NANOS {
+                std::thread::yield_now();
+            } else {
                 std::thread::park_timeout(sleep);
                 sleep = (sleep * 2).min(BLOCKED_SLEEP);
-            } else {
-                backoff.snooze();
             }
         };
         let counters = &self.parts.counters;

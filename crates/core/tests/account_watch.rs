@@ -112,6 +112,7 @@ fn no_step_is_ever_seen_ahead_of_the_one_before_it() {
         epoch: Epoch(1),
         inputs,
         lanes: vec![sender],
+        served: Vec::new(),
         pool: BlockPool::new(6),
         wait: WaitStrategy::Yield,
         wake,

@@ -76,6 +76,7 @@ fn rig(producers: u16, ring: usize, policy: FullPolicy, wait: WaitStrategy, budg
         epoch: Epoch(3),
         inputs,
         lanes: vec![sender],
+        served: Vec::new(),
         pool: BlockPool::new(6),
         wait,
         wake,

@@ -107,6 +107,7 @@ fn rig(sources: u16, lanes: usize, ring: usize, policy: FullPolicy, wait: WaitSt
         epoch: EPOCH,
         inputs,
         lanes: senders,
+        served: Vec::new(),
         pool: BlockPool::new(POOL_BLOCKS),
         wait,
         wake,

@@ -81,6 +81,23 @@ pub enum LaneEnd {
     Panicked,
 }
 
+/// What a step has done.
+enum Step {
+    /// Something; more may be due.
+    Worked,
+    /// Nothing is due for so many ns, unless news comes.
+    Waits(u64),
+    /// All there will ever be.
+    Done,
+}
+
+/// A step, or the lane's end.
+enum Went {
+    Worked,
+    Waits(u64),
+    Ended(LaneEnd),
+}
+
 /// One sink's lane. [`StorageLane::run`] is the thread.
 pub struct StorageLane {
     feed: Box<dyn Feed>,
@@ -152,21 +169,47 @@ impl StorageLane {
 
     fn drain(mut self) -> LaneEnd {
         self.feed.register();
-        let end = loop {
-            let step = match self.step() {
-                Err(Broken::Rewind(position)) => self.rewind(position).map(|()| false),
-                other => other,
-            };
-            match step {
-                Ok(false) => {}
-                Ok(true) => break LaneEnd::Drained,
-                // A rewind asks for none itself.
-                Err(Broken::Deadline | Broken::Rewind(_)) => break LaneEnd::Deadline,
-                Err(Broken::Fatal(error)) => break self.stopped(error),
+        loop {
+            match self.go_on() {
+                Went::Worked => {}
+                Went::Waits(nanos) => self.feed.sleep(nanos),
+                Went::Ended(end) => return end,
             }
+        }
+    }
+
+    /// Names the calling thread as the one that runs this lane: for lanes that have none of their own.
+    pub fn register(&mut self) {
+        self.feed.register();
+    }
+
+    /// Does everything that is due now, without waiting for more; the end, when it has come.
+    pub fn serve(&mut self) -> Option<LaneEnd> {
+        loop {
+            match self.go_on() {
+                Went::Worked => {}
+                Went::Waits(_) => return None,
+                Went::Ended(end) => return Some(end),
+            }
+        }
+    }
+
+    /// One step, and what comes of it.
+    fn go_on(&mut self) -> Went {
+        let step = match self.step() {
+            Err(Broken::Rewind(position)) => self.rewind(position).map(|()| Step::Worked),
+            other => other,
+        };
+        let end = match step {
+            Ok(Step::Worked) => return Went::Worked,
+            Ok(Step::Waits(nanos)) => return Went::Waits(nanos),
+            Ok(Step::Done) => LaneEnd::Drained,
+            // A rewind asks for none itself.
+            Err(Broken::Deadline | Broken::Rewind(_)) => LaneEnd::Deadline,
+            Err(Broken::Fatal(error)) => self.stopped(error),
         };
         self.offering.note_stored();
-        end
+        Went::Ended(end)
     }
 
     fn stopped(&self, error: SinkError) -> LaneEnd {
@@ -176,10 +219,11 @@ impl StorageLane {
         LaneEnd::Fatal(error)
     }
 
-    /// Does the next thing that is due, or waits; true when all is done.
-    fn step(&mut self) -> Result<bool, Broken> {
+    /// Does the next thing that is due.
+    fn step(&mut self) -> Result<Step, Broken> {
         let ended = self.take()?;
         let now = self.clock.mono();
+        let mut step = Step::Worked;
         if self.is_due(now) {
             self.store_batch()?;
         } else if self.gather.is_empty()
@@ -189,15 +233,15 @@ impl StorageLane {
             self.deal_with(next)?;
         } else if ended {
             self.flush()?;
-            return Ok(true);
+            return Ok(Step::Done);
         } else if self.is_asked() {
             self.flush()?;
         } else {
             self.feed.finish();
-            self.feed.sleep(self.sleep_nanos(now));
+            step = Step::Waits(self.sleep_nanos(now));
         }
-        self.tick()?;
-        Ok(false)
+        self.tick(now)?;
+        Ok(step)
     }
 
     /// Takes what waits, as far as the next batch needs it; true when nothing more can come.
@@ -327,8 +371,7 @@ impl StorageLane {
         Ok(())
     }
 
-    fn tick(&mut self) -> Result<(), Broken> {
-        let now = self.clock.mono();
+    fn tick(&mut self, now: MonoNanos) -> Result<(), Broken> {
         if now.since(self.last_tick) < TICK_NANOS || self.offering.at.is_none() {
             return Ok(());
         }
@@ -396,7 +439,7 @@ mod tests {
             sender.send(Arc::new(block), events as u64).expect("there is room");
         };
         clock.advance(6_000_000_000);
-        assert!(lane.step().is_ok_and(|done| !done), "the start is dealt with first");
+        assert!(matches!(lane.step(), Ok(Step::Worked)), "the start is dealt with first");
         assert!(
             lane.take().is_ok_and(|ended| !ended) && !lane.is_due(clock.mono()),
             "nothing waits, whatever the time"

@@ -27,6 +27,7 @@ mod quarantine;
 mod quarantine_file;
 mod refused;
 mod retry;
+mod served;
 mod skipped;
 
 pub use breaker::{Breaker, BreakerState};
@@ -38,3 +39,4 @@ pub use mark::SinkMark;
 pub use quarantine::{Quarantine, QuarantineError, list as list_quarantine};
 pub use refused::{Entry, EntryState, Identity, Refused, event_fields};
 pub use retry::Retry;
+pub use served::{ServedEnd, ServedLane};

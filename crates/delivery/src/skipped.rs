@@ -28,6 +28,11 @@ impl Skipped {
         new
     }
 
+    /// Whether nothing is skipped.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// Whether a sequence is skipped.
     pub(crate) fn contains(&self, seq: Seq) -> bool {
         self.ranges.range(..=seq.0).next_back().is_some_and(|(_, &last)| last >= seq.0)

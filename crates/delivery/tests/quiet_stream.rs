@@ -134,6 +134,7 @@ impl Rig {
             epoch: EPOCH,
             inputs: vec![Input { source: SourceId(0), ring: consumer, counters: source }],
             lanes: vec![sender],
+            served: Vec::new(),
             pool: BlockPool::new(8),
             wait,
             wake,

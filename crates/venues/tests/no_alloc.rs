@@ -106,6 +106,7 @@ impl Line {
             epoch: Epoch(1),
             inputs: vec![Input { source: SourceId(0), ring, counters: counters.clone() }],
             lanes: vec![sender],
+            served: Vec::new(),
             pool: BlockPool::new(6),
             wait: WaitStrategy::Adaptive,
             wake,

@@ -217,6 +217,7 @@ fn an_event_after_a_long_silence_reaches_the_lane() {
             epoch: Epoch(1),
             inputs: vec![Input { source: SourceId(0), ring, counters }],
             lanes: vec![sender],
+            served: Vec::new(),
             pool: BlockPool::new(6),
             wait,
             wake,

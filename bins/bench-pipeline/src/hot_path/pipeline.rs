@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_utils::CachePadded;
 use feedd_core::affinity::pin;
 use feedd_core::counters::{BatchingCounters, SourceCounters};
-use feedd_core::fanin::{FanIn, FanInParts, Input};
+use feedd_core::fanin::{FanIn, FanInParts, Input, Served};
 use feedd_core::link::{LinkSender, link};
 use feedd_core::outlet::{Burst, FullPolicy, Outlet, OutletParts};
 use feedd_core::wait::WaitStrategy;
@@ -15,7 +15,7 @@ use feedd_core::wake::Wake;
 use feedd_core::{Block, BlockPool, Clock, Sink, Stop, SystemClock};
 use feedd_delivery::{
     BatchLimits, Feed, JournalEnd, JournalFeed, JournalLane, JournalLaneParts, LaneEnd, LaneParts, LinkFeed,
-    Quarantine, Retry, SinkMark, StorageLane, feed_blocks, pool_blocks,
+    Quarantine, Retry, ServedEnd, ServedLane, SinkMark, StorageLane, feed_blocks, pool_blocks,
 };
 use feedd_journal::{Journal, JournalConfig, Start, Sync};
 use feedd_model::{Event, SourceId};
@@ -40,8 +40,10 @@ const SOURCES_MAX: usize = 64;
 /// What takes the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
-    /// A lane whose sink reads every event and keeps none.
+    /// A sink that reads every event and keeps none, served by the batching thread: as the recorder has it.
     Null,
+    /// The same in a lane with a thread of its own, as every sink that stores has it.
+    NullLane,
     /// The same behind a journal, synced every 10 ms.
     Journal,
     /// Parquet behind a journal.
@@ -100,6 +102,7 @@ pub(crate) fn run(setup: &Setup, trades: &Trades, events: u64, dir: &Path) -> Re
         epoch: EPOCH,
         inputs,
         lanes: vec![way.link],
+        served: way.served.into_iter().collect(),
         pool: BlockPool::new(way.pool_blocks),
         wait: setup.wait,
         wake,
@@ -151,22 +154,28 @@ fn produce(mut outlet: Outlet, ready: &[Event], events: u64, burst_events: usize
 
 /// The lane, and the journal in front of it.
 struct Storage {
-    lane: JoinHandle<LaneEnd>,
+    lane: Lane,
     journal: Option<JoinHandle<JournalEnd>>,
     /// What a null sink has counted.
     counts: Option<Arc<NullCounts>>,
 }
 
+enum Lane {
+    Own(JoinHandle<LaneEnd>),
+    Served(ServedEnd),
+}
+
 /// What the batching thread needs of it.
 struct Way {
     link: LinkSender<Arc<Block>>,
+    served: Option<Box<dyn Served>>,
     pool_blocks: usize,
 }
 
 impl Storage {
     fn start(store: Store, trades: &Trades, dir: &Path, clock: &Arc<dyn Clock>, stop: &Stop) -> Result<(Self, Way)> {
         let (sink, counts): (Box<dyn Sink>, _) = match store {
-            Store::Null | Store::Journal => {
+            Store::Null | Store::NullLane | Store::Journal => {
                 let sink = NullSink::new();
                 let counts = sink.counts();
                 (Box::new(sink), Some(counts))
@@ -176,32 +185,33 @@ impl Storage {
         let backlog_max = LIMITS.backlog_max(&*sink);
         let (link, blocks) = link(LINK_BLOCKS);
         let mark = Arc::new(SinkMark::new("bench".into(), true));
-        let (feed, journal, pool_blocks, earlier): (Box<dyn Feed>, _, _, _) = if store == Store::Null {
-            let pool_blocks = pool_blocks(LINK_BLOCKS, backlog_max);
-            (Box::new(LinkFeed::new(blocks, STREAM, EPOCH)), None, pool_blocks, None)
-        } else {
-            let config = JournalConfig {
-                dir: dir.join("journal"),
-                segment_bytes: SEGMENT_BYTES,
-                bytes_max: SEGMENT_BYTES * JOURNAL_SEGMENTS,
-                sync: Sync::Every(COMMIT_INTERVAL),
+        let (feed, journal, pool_blocks, earlier): (Box<dyn Feed>, _, _, _) =
+            if matches!(store, Store::Null | Store::NullLane) {
+                let pool_blocks = pool_blocks(LINK_BLOCKS, backlog_max);
+                (Box::new(LinkFeed::new(blocks, STREAM, EPOCH)), None, pool_blocks, None)
+            } else {
+                let config = JournalConfig {
+                    dir: dir.join("journal"),
+                    segment_bytes: SEGMENT_BYTES,
+                    bytes_max: SEGMENT_BYTES * JOURNAL_SEGMENTS,
+                    sync: Sync::Every(COMMIT_INTERVAL),
+                };
+                let start = Start { stream: STREAM, epoch: EPOCH, at: clock.wall() };
+                let (journal, found) = Journal::open(config, start, trades.instruments.clone())?;
+                let feed = JournalFeed::new(journal.cursor(), journal.tail(), feed_blocks(backlog_max), clock.clone());
+                let lane = JournalLane::new(JournalLaneParts {
+                    blocks,
+                    journal,
+                    sources: SOURCES_MAX,
+                    interval: COMMIT_INTERVAL,
+                    marks: vec![mark.clone()],
+                    counters: Arc::default(),
+                    clock: clock.clone(),
+                    stop: stop.clone(),
+                });
+                let thread = std::thread::spawn(move || lane.run());
+                (Box::new(feed), Some(thread), pool_blocks(LINK_BLOCKS, 0), Some(found.epochs))
             };
-            let start = Start { stream: STREAM, epoch: EPOCH, at: clock.wall() };
-            let (journal, found) = Journal::open(config, start, trades.instruments.clone())?;
-            let feed = JournalFeed::new(journal.cursor(), journal.tail(), feed_blocks(backlog_max), clock.clone());
-            let lane = JournalLane::new(JournalLaneParts {
-                blocks,
-                journal,
-                sources: SOURCES_MAX,
-                interval: COMMIT_INTERVAL,
-                marks: vec![mark.clone()],
-                counters: Arc::default(),
-                clock: clock.clone(),
-                stop: stop.clone(),
-            });
-            let thread = std::thread::spawn(move || lane.run());
-            (Box::new(feed), Some(thread), pool_blocks(LINK_BLOCKS, 0), Some(found.epochs))
-        };
         let quarantine =
             Quarantine::open(&Quarantine::path_in(dir, mark.name()), QUARANTINE_BYTES, trades.instruments.clone())?;
         let parts = LaneParts {
@@ -218,8 +228,13 @@ impl Storage {
             stop: stop.clone(),
         };
         let lane = StorageLane::new(parts, 1);
-        let lane = std::thread::spawn(move || lane.run());
-        Ok((Self { lane, journal, counts }, Way { link, pool_blocks }))
+        let (lane, served): (_, Option<Box<dyn Served>>) = if store == Store::Null {
+            let (lane, end) = ServedLane::new(lane);
+            (Lane::Served(end), Some(Box::new(lane)))
+        } else {
+            (Lane::Own(std::thread::spawn(move || lane.run())), None)
+        };
+        Ok((Self { lane, journal, counts }, Way { link, served, pool_blocks }))
     }
 
     /// Waits until everything is stored and tells since when; checks what is there.
@@ -228,7 +243,10 @@ impl Storage {
             let end = join(journal, "the journal's thread")?;
             ensure!(matches!(end, JournalEnd::Closed), "the journal ended with {end:?}");
         }
-        let end = join(self.lane, "the sink's lane")?;
+        let end = match self.lane {
+            Lane::Own(thread) => join(thread, "the sink's lane")?,
+            Lane::Served(end) => end.take(),
+        };
         let wall = begin.elapsed();
         ensure!(matches!(end, LaneEnd::Drained), "the lane ended with {end:?}");
         match self.counts {

@@ -62,7 +62,9 @@ pub(crate) fn measure(args: &PostgresArgs, interrupt: &Interrupt) -> Result<Repo
         let paths = encoded.write_files(file_rows)?;
         let names = [format!("sink, {batch_rows} rows a batch"), psql_name(file_rows, trades.events.len())];
         let (bench, psql, ours) = (std::cell::RefCell::new(&mut bench), &mut psql, &mut ours);
+        let keys = ["sink", "psql", "sink_over_psql"].map(|way| format!("{way}_{batch_rows}"));
         contests.push(Contest::hold(
+            keys,
             [&names[0], &names[1]],
             Keep::SameServerCpu,
             args.pairs,
@@ -74,7 +76,9 @@ pub(crate) fn measure(args: &PostgresArgs, interrupt: &Interrupt) -> Result<Repo
     }
     {
         let (bench, ours) = (std::cell::RefCell::new(&mut bench), &mut ours);
+        let keys = ["sink_beside_insert", "insert", "sink_over_insert"].map(str::to_owned);
         contests.push(Contest::hold(
+            keys,
             [&format!("sink, {} rows a batch", BATCHES[0]), &format!("INSERT of {} rows", inserts::ROWS)],
             Keep::All,
             args.pairs,
@@ -146,6 +150,8 @@ fn report(args: &PostgresArgs, machine: Machine, bench: &mut Bench<'_>, contests
         report.warnings.push("something else used the cores: psql's own backend had to wait; measure again".to_owned());
     }
     report.tables = vec![ways_table(&contests), ratios_table(&contests)];
+    report.tables_say_all = true;
+    contests.iter().for_each(|contest| contest.tell(&mut report));
     let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
     report.goals = vec![
         (G1, median(contests[0].ratio())),

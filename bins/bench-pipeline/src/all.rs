@@ -1,0 +1,177 @@
+//! `all`: every measurement in turn, each in a process of its own, and one document of what they said.
+
+use crate::Interrupt;
+use crate::cli::AllArgs;
+use crate::machine::Machine;
+use crate::report::{Report, Table};
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// A measurement: its arguments when there is time, and with `--quick`.
+struct Part {
+    name: &'static str,
+    full: &'static [&'static str],
+    quick: &'static [&'static str],
+    /// Whether it makes files, so that it takes `--dir`.
+    takes_dir: bool,
+}
+
+/// In the order of a reader's questions. With `--quick` all of them take less than five minutes on two cores.
+const PARTS: [Part; 5] = [
+    Part {
+        name: "hot-path",
+        full: &["hot-path", "--rounds", "7", "--processes", "5"],
+        quick: &["hot-path", "--rounds", "3", "--events", "10000000"],
+        takes_dir: true,
+    },
+    Part {
+        name: "sink-null",
+        full: &["sink", "null", "--runs", "7"],
+        quick: &["sink", "null", "--rows", "500000", "--runs", "3"],
+        takes_dir: false,
+    },
+    Part {
+        name: "sink-journal",
+        full: &["sink", "journal", "--seconds", "15"],
+        quick: &["sink", "journal", "--seconds", "3"],
+        takes_dir: true,
+    },
+    Part {
+        name: "sink-parquet",
+        full: &["sink", "parquet"],
+        quick: &["sink", "parquet", "--rows", "300000"],
+        takes_dir: true,
+    },
+    Part {
+        name: "sink-postgres",
+        full: &["sink", "postgres", "--rows", "200000", "--pairs", "21"],
+        quick: &["sink", "postgres", "--rows", "50000", "--pairs", "3"],
+        takes_dir: false,
+    },
+];
+
+/// One part's result.
+struct Told {
+    name: &'static str,
+    json: Value,
+    markdown: String,
+    svg: String,
+    seconds: f64,
+}
+
+/// What all parts said.
+pub(crate) struct All {
+    told: Vec<Told>,
+    /// Parts that failed, and how.
+    failed: Vec<(&'static str, String)>,
+    pub(crate) report: Report,
+}
+
+/// # Errors
+/// When a temporary folder cannot be made, or a signal has come. A part that fails is told, the others go on.
+pub(crate) fn measure(args: &AllArgs, interrupt: &Interrupt) -> Result<All> {
+    let place = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let report = Report::new("all", Machine::look(&place));
+    let dir = tempfile::Builder::new().prefix("feedd-bench-").tempdir()?;
+    let mut all = All { told: Vec::new(), failed: Vec::new(), report };
+    for part in &PARTS {
+        interrupt.check()?;
+        eprintln!("bench-pipeline {}", part.name);
+        match run(part, args, dir.path()) {
+            Ok(told) => all.told.push(told),
+            Err(error) => all.failed.push((part.name, format!("{error:#}"))),
+        }
+    }
+    all.summarise(args.quick);
+    Ok(all)
+}
+
+fn run(part: &Part, args: &AllArgs, outputs: &Path) -> Result<Told> {
+    let file = |kind: &str| outputs.join(format!("{}.{kind}", part.name));
+    let [json, markdown, svg] = ["json", "md", "svg"].map(file);
+    let mut child = Command::new(std::env::current_exe()?);
+    child.args(if args.quick { part.quick } else { part.full });
+    if let Some(dir) = args.dir.as_ref().filter(|_| part.takes_dir) {
+        child.arg("--dir").arg(dir);
+    }
+    child.arg("--json").arg(&json).arg("--markdown").arg(&markdown).arg("--svg").arg(&svg);
+    let begin = Instant::now();
+    let output = child.stdout(Stdio::null()).output().context("running a process of this program")?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::bail!("{}: {}", output.status, errors.trim());
+    }
+    let read = |path: PathBuf| std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()));
+    Ok(Told {
+        name: part.name,
+        json: serde_json::from_str(&read(json)?)?,
+        markdown: read(markdown)?,
+        svg: read(svg)?,
+        seconds: begin.elapsed().as_secs_f64(),
+    })
+}
+
+impl All {
+    /// Whether every part was measured.
+    pub(crate) fn failures(&self) -> &[(&'static str, String)] {
+        &self.failed
+    }
+
+    fn summarise(&mut self, quick: bool) {
+        if quick {
+            self.report.warnings.push("--quick: too short for figures worth quoting".to_owned());
+        }
+        for (name, error) in &self.failed {
+            self.report.warnings.push(format!("{name} could not be measured: {error}"));
+        }
+        let rows = self.told.iter().map(|told| {
+            let warnings = told.json["warnings"].as_array().map_or(0, Vec::len);
+            vec![told.name.to_owned(), format!("{:.0}", told.seconds), warnings.to_string()]
+        });
+        let rows = rows.collect();
+        self.report.tables.push(Table { heads: vec!["measurement", "seconds", "warnings"], rows });
+        self.report.tables.push(self.goals());
+        let parts: Map<String, Value> =
+            self.told.iter().map(|told| (told.name.to_owned(), told.json.clone())).collect();
+        self.report.figures.insert("parts".to_owned(), Value::Object(parts));
+        let failed: Map<String, Value> =
+            self.failed.iter().map(|(name, why)| ((*name).to_owned(), json!(why))).collect();
+        self.report.figures.insert("failed".to_owned(), Value::Object(failed));
+    }
+
+    /// Every goal of every part.
+    fn goals(&self) -> Table {
+        let empty = Vec::new();
+        let mut rows = Vec::new();
+        for told in &self.told {
+            for goal in told.json["goals"].as_array().unwrap_or(&empty) {
+                let text = |field: &str| goal[field].as_str().unwrap_or("not measured").to_owned();
+                let figure =
+                    |field: &str| goal[field].as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+                rows.push(vec![text("name"), text("what"), figure("value"), figure("target"), text("verdict")]);
+            }
+        }
+        Table { heads: vec!["goal", "what", "figure", "target", "verdict"], rows }
+    }
+
+    /// One document, with a chart beside it for each part, in a folder named as the document.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(crate) fn write_document(&self, path: &Path) -> Result<()> {
+        let charts = path.with_extension("");
+        std::fs::create_dir_all(&charts).with_context(|| format!("making {}", charts.display()))?;
+        let folder = charts.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut text = String::from("# Benchmarks\n\nGenerated by the command below; do not edit.\n\n").into_bytes();
+        self.report.write_markdown(&mut text, 2)?;
+        for told in &self.told {
+            let svg = charts.join(format!("{}.svg", told.name));
+            std::fs::write(&svg, &told.svg).with_context(|| format!("writing {}", svg.display()))?;
+            text.extend_from_slice(format!("\n{}\n![{2}]({1}/{2}.svg)\n", told.markdown, folder, told.name).as_bytes());
+        }
+        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    }
+}
