@@ -2,6 +2,7 @@
 //!
 //! Hot path: [`Counter::add`] is a load and a store by the owning thread, no locked instruction.
 
+use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// A number with one writing thread and any number of readers. Rises for the life of the process unless it is a gauge.
@@ -145,12 +146,13 @@ pub struct SourceCounters {
     pub clock_step_ns: AtomicI64,
     /// Raw texts that could not be kept because the writer of dead letters was behind.
     pub dead_letters_missed: Counter,
-    /// Written by the batching thread: events taken from the ring, which is when they are accepted.
-    pub events_accepted: Counter,
+    /// Written by the batching thread: events taken from the ring, which is when they are accepted. On lines of their own,
+    /// these three: a line that two threads write goes to and fro at each burst.
+    pub events_accepted: CachePadded<Counter>,
     /// Written by the batching thread: highest fill since the last [`Counter::reset`].
-    pub ring_peak: Counter,
+    pub ring_peak: CachePadded<Counter>,
     /// Written by the batching thread: highest fill ever.
-    pub ring_peak_ever: Counter,
+    pub ring_peak_ever: CachePadded<Counter>,
 }
 
 impl SourceCounters {
@@ -180,9 +182,9 @@ impl SourceCounters {
             clock_steps: Counter::default(),
             clock_step_ns: AtomicI64::new(0),
             dead_letters_missed: Counter::default(),
-            events_accepted: Counter::default(),
-            ring_peak: Counter::default(),
-            ring_peak_ever: Counter::default(),
+            events_accepted: CachePadded::default(),
+            ring_peak: CachePadded::default(),
+            ring_peak_ever: CachePadded::default(),
         }
     }
 }

@@ -121,7 +121,7 @@ impl Waiter {
                 pace();
                 std::thread::yield_now();
             }
-            Step::Nap => std::thread::sleep(Duration::from_nanos(self.nap_ns)),
+            Step::Nap => wake.nap(self.nap_ns),
             Step::Park => wake.sleep(PARK_NANOS, has_work),
         }
     }

@@ -18,6 +18,8 @@ pub struct Wake {
     /// False for strategies that never sleep: their producers skip the fence.
     parks: bool,
     sleeping: AtomicBool,
+    /// In a nap, which nobody has to end.
+    napping: AtomicBool,
     consumer: Mutex<Option<Thread>>,
 }
 
@@ -26,7 +28,7 @@ impl Wake {
     #[must_use]
     pub fn new(parks: bool) -> Self {
         barrier::register();
-        Self { parks, sleeping: AtomicBool::new(false), consumer: Mutex::new(None) }
+        Self { parks, sleeping: AtomicBool::new(false), napping: AtomicBool::new(false), consumer: Mutex::new(None) }
     }
 
     /// Names the calling thread as the consumer. To be called before its first [`Wake::sleep`].
@@ -56,6 +58,21 @@ impl Wake {
         }
     }
 
+    /// Ends a nap early: for a producer whose ring is full. May come too late or for nothing, a nap is short.
+    #[cold]
+    pub fn nudge(&self) {
+        if self.napping.load(Ordering::Relaxed) {
+            self.unpark();
+        }
+    }
+
+    /// Naps for `nanos`, or until nudged. What is published meanwhile is not told.
+    pub fn nap(&self, nanos: u64) {
+        self.napping.store(true, Ordering::Relaxed);
+        nap(nanos);
+        self.napping.store(false, Ordering::Relaxed);
+    }
+
     /// Sleeps until notified, at most `nanos`, and not at all when `has_work` says yes after the announcement.
     pub fn sleep(&self, nanos: u64, has_work: impl FnOnce() -> bool) {
         self.sleeping.store(true, Ordering::Relaxed);
@@ -65,5 +82,29 @@ impl Wake {
             if is_heard { park_for(nanos) } else { nap(nanos.min(UNHEARD_NANOS_MAX)) }
         }
         self.sleeping.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// Without the nudge it would hang for an hour.
+    #[test]
+    fn a_nudge_ends_a_nap() {
+        const HOUR: u64 = 3_600_000_000_000;
+        let wake = Arc::new(Wake::new(true));
+        let consumer = wake.clone();
+        let napping = std::thread::spawn(move || {
+            consumer.register();
+            consumer.nap(HOUR);
+        });
+        while !napping.is_finished() {
+            wake.nudge();
+            std::thread::yield_now();
+        }
+        assert!(napping.join().is_ok());
+        assert!(!wake.napping.load(Ordering::Relaxed));
     }
 }
