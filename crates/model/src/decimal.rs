@@ -2,7 +2,7 @@
 //!
 //! Hot path: [`Decimal::parse`] neither allocates nor touches a float.
 
-use crate::digits::digits_value;
+use crate::digits::{digits_value, front_digits};
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -107,7 +107,10 @@ impl Decimal {
     /// # Errors
     /// [`DecimalError`] when the text is empty, is no number, or does not fit exactly.
     pub fn parse(text: &[u8]) -> Result<Self, DecimalError> {
-        Self::parse_plain(text).map_or_else(|| Self::parse_any(text), Ok)
+        match Self::parse_front(text) {
+            Some((value, len)) if len == text.len() => Ok(value),
+            _ => Self::parse_plain(text).map_or_else(|| Self::parse_any(text), Ok),
+        }
     }
 
     /// Up to 18 digits with at most one point: nearly all that venues send. 18 digits cannot overflow.
@@ -124,6 +127,30 @@ impl Decimal {
         let scale = u8::try_from(frac.len()).ok()?;
         let mantissa = digits_value(int)? * POW10_I64[usize::from(scale)] + digits_value(frac)?;
         Some(Self { mantissa, scale })
+    }
+
+    /// Reads the decimal at the front of `text`, and tells how many bytes it has: up to the first byte that is neither a
+    /// digit nor the point, so that nobody has to look for its end first. `None` when it is not of the usual kind (1 to 7
+    /// digits, and a point with 1 to 8 more or none), or `text` has less than eight bytes: then [`Decimal::parse`] tells what
+    /// it is.
+    #[inline]
+    #[must_use]
+    pub fn parse_front(text: &[u8]) -> Option<(Self, usize)> {
+        let (int, int_len) = front_digits(text, 0)?;
+        if !(1..=7).contains(&int_len) {
+            return None;
+        }
+        if text[int_len] != b'.' {
+            return Some((Self { mantissa: int, scale: 0 }, int_len));
+        }
+        let (frac, frac_len) = front_digits(text, int_len + 1)?;
+        let end = int_len + 1 + frac_len;
+        let goes_on = text.get(end).is_some_and(|&byte| byte.is_ascii_digit() || byte == b'.');
+        if frac_len == 0 || goes_on {
+            return None;
+        }
+        let scale = u8::try_from(frac_len).ok()?;
+        Some((Self { mantissa: int * POW10_I64[frac_len] + frac, scale }, end))
     }
 
     /// The general form of [`Decimal::parse`]: signs, exponents, any length.
@@ -411,6 +438,17 @@ mod tests {
                     prop_assert!(reference.normalized().into_bigint_and_exponent().1 > i64::from(SCALE_MAX));
                 }
             }
+        }
+
+        /// What is read from the front is what the whole parser reads there; what is not read is never wrong.
+        #[test]
+        fn the_front_of_a_text_is_read_as_the_text_itself(text in "[0-9]{0,9}(\\.[0-9]{0,9})?", behind in "[\",}e.+0-9-][\",}e.+0-9-]{0,12}") {
+            let whole = format!("{text}{behind}");
+            let Some((value, len)) = Decimal::parse_front(whole.as_bytes()) else { return Ok(()) };
+            let expected = Decimal::parse(&whole.as_bytes()[..len]).unwrap();
+            prop_assert_eq!((value.mantissa(), value.scale()), (expected.mantissa(), expected.scale()));
+            let next = whole.as_bytes().get(len);
+            prop_assert!(!next.is_some_and(|byte| byte.is_ascii_digit()), "{} cut at {}", whole, len);
         }
 
         /// Text that is printed back equals what was read, digit for digit, when nothing had to be dropped.

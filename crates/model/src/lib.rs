@@ -19,7 +19,7 @@ mod sum;
 mod time;
 
 pub use decimal::{Decimal, DecimalError, SCALE_MAX};
-pub use digits::digits_value;
+pub use digits::{digits_value, front_digits};
 pub use event::Event;
 pub use ids::{Epoch, InstrumentId, Position, Seq, SourceId, StreamId, VenueSeq};
 pub use kinds::{

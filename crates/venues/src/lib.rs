@@ -22,6 +22,7 @@
 
 pub mod binance;
 pub mod capture;
+pub mod cursor;
 pub mod decoder;
 pub mod fuzzing;
 pub mod intake;

@@ -4,6 +4,8 @@
 //! skipped, but still checked to be JSON. Accepts what `serde_json` accepts, up to [`DEPTH_MAX`] levels of nesting.
 //! A duplicate key is the caller's matter; the decoders here let the last one win.
 
+use feedd_model::front_digits;
+
 /// Deepest nesting that is read; market data needs five.
 pub const DEPTH_MAX: u32 = 32;
 
@@ -279,19 +281,7 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     fn string(&mut self) -> Result<Token, JsonError> {
         let start = self.at + 1;
-        let mut at = start;
-        // Eight bytes a step: texts here have 1 to 15, and one step costs less than three bytes one by one.
-        while let Some(word) = self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
-            let ends = ends_of_plain_text(u64::from_le_bytes(*word));
-            if ends != 0 {
-                at += ends.trailing_zeros() as usize / 8;
-                break;
-            }
-            at += 8;
-        }
-        while self.bytes.get(at).is_some_and(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-            at += 1;
-        }
+        let at = start + plain_len(self.bytes.get(start..).unwrap_or(b""));
         if self.bytes.get(at) == Some(&b'"') {
             self.at = at + 1;
             return Ok(self.token(TokenKind::String, start, at, false));
@@ -361,6 +351,22 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Bytes in front of the first quote, backslash or control character; all of them when there is none.
+#[inline(always)]
+pub(crate) fn plain_len(text: &[u8]) -> usize {
+    let mut rest = text;
+    // Eight bytes a step: texts here have 1 to 15, and one step costs less than three bytes one by one.
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let ends = ends_of_plain_text(u64::from_le_bytes(*word));
+        if ends != 0 {
+            return text.len() - rest.len() + ends.trailing_zeros() as usize / 8;
+        }
+        rest = behind;
+    }
+    let plain = rest.iter().take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count();
+    text.len() - rest.len() + plain
+}
+
 /// Which of eight bytes end the plain part of a string (quote, backslash, control character): the top bit of the first
 /// such byte is set and no bit below it. Bits above may be wrong, because a borrow runs upwards.
 const fn ends_of_plain_text(word: u64) -> u64 {
@@ -378,7 +384,14 @@ const fn ends_of_plain_text(word: u64) -> u64 {
 #[inline]
 fn number_len(text: &[u8]) -> Option<usize> {
     // Ids and times are plain digits; their length is all there is to find.
-    let plain = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let mut plain = 0;
+    while let Some((_, digits)) = front_digits(text, plain) {
+        plain += digits;
+        if digits < 8 {
+            break;
+        }
+    }
+    plain += text.iter().skip(plain).take_while(|byte| byte.is_ascii_digit()).count();
     let ends = !matches!(text.get(plain), Some(b'.' | b'e' | b'E'));
     if plain > 0 && ends && text[0] != b'0' { Some(plain) } else { any_number_len(text) }
 }

@@ -6,6 +6,7 @@
 mod list;
 mod parse;
 mod requests;
+mod usual;
 mod wire;
 
 use crate::decoder::{
@@ -45,6 +46,9 @@ impl Decoder for BinanceDecoder {
     fn decode<'f>(&mut self, conn: &str, frame: &'f str, out: &mut dyn MessageSink) -> Outcome<'f> {
         if frame.len() > FRAME_BYTES_MAX {
             return Outcome::Rejected(Reject::new(RejectReason::TooLarge, "frame"));
+        }
+        if usual::decode(frame, &mut self.levels, out).is_some() {
+            return Outcome::Messages(1);
         }
         match self.try_decode(conn, frame, out) {
             Ok(outcome) => outcome,

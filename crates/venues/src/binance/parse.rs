@@ -124,8 +124,13 @@ fn time(frame: &str, token: Token, field: &'static str) -> Result<Option<UnixNan
     }
     let bad = Reject::new(RejectReason::BadTime, field);
     let stamp = integer(frame, token, field).ok().filter(|stamp| *stamp >= 0).ok_or(bad)?;
-    let time = if stamp < MICROS_FROM { UnixNanos::from_millis(stamp) } else { UnixNanos::from_micros(stamp) };
-    time.map(Some).ok_or(bad)
+    time_of(stamp).map(Some).ok_or(bad)
+}
+
+/// The time of a stamp that is not negative; `None` after 2262.
+#[inline]
+pub(super) fn time_of(stamp: i64) -> Option<UnixNanos> {
+    if stamp < MICROS_FROM { UnixNanos::from_millis(stamp) } else { UnixNanos::from_micros(stamp) }
 }
 
 fn optional_seq(frame: &str, token: Token, field: &'static str) -> Result<Option<VenueSeq>, Reject> {

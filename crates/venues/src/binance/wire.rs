@@ -3,6 +3,7 @@
 //! Hot path. The same letters mean other things in other events (`a` is an id, a price or a list), so a field is only a
 //! [`Token`] here; `parse.rs` gives it a meaning once the event is known.
 
+use crate::cursor::Cursor;
 use crate::decoder::{Reject, RejectReason};
 use crate::message::{LevelNum, Num};
 use crate::scan::{JsonError, Scanner, Token, TokenKind, unescape};
@@ -242,6 +243,24 @@ fn read_list(scanner: &mut Scanner<'_>, frame: &str, key: &[u8], levels: &mut De
     }
 }
 
+/// As [`read_levels`], of a list as Binance prints it: pairs of texts, no white space. `None` for any other.
+#[inline]
+pub(super) fn read_plain_levels(at: &mut Cursor<'_>, levels: &mut Vec<LevelNum>) -> Option<()> {
+    if !at.take(br#"[[""#) {
+        return at.need(b"[]");
+    }
+    for _ in 0..SIDE_LEVELS_MAX {
+        let price = at.decimal()?;
+        at.need(br#",""#)?;
+        let size = at.decimal()?;
+        levels.push(LevelNum { price, size });
+        if !at.take(br#"],[""#) {
+            return at.need(b"]]");
+        }
+    }
+    None
+}
+
 /// `[["price","size"],..]`; further elements of a level are skipped (spot sent an empty list there until 2019).
 fn read_levels(
     scanner: &mut Scanner<'_>,
@@ -249,6 +268,14 @@ fn read_levels(
     field: &'static str,
     levels: &mut Vec<LevelNum>,
 ) -> Result<(), Reject> {
+    // Nearly always all of them are as usual; what is read twice otherwise is one list.
+    if let Some(mut cursor) = Cursor::new(frame, scanner.mark().0)
+        && read_plain_levels(&mut cursor, levels).is_some()
+    {
+        scanner.rewind((cursor.at(), scanner.mark().1));
+        return Ok(());
+    }
+    levels.clear();
     let mut more = scanner.open_array()?;
     while more {
         if levels.len() == SIDE_LEVELS_MAX {
@@ -277,6 +304,12 @@ pub(super) fn number(frame: &str, token: Token, field: &'static str) -> Result<N
     if !token.is_scalar_text() {
         let missing = !token.is_present();
         return Err(Reject::new(if missing { RejectReason::MissingField } else { RejectReason::BadNumber }, field));
+    }
+    // Usually the digits tell themselves where they end.
+    if let Some((value, len)) = frame.as_bytes().get(token.start as usize..).and_then(Decimal::parse_front)
+        && len == token.len as usize
+    {
+        return Ok(Num { value, start: token.start, len: token.len });
     }
     match Decimal::parse(token.bytes(frame)) {
         Ok(value) => Ok(Num { value, start: token.start, len: token.len }),
