@@ -45,6 +45,16 @@ need_system_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
+# valgrind, which counts instructions: only scripts/budget needs it.
+need_valgrind() {
+    command -v valgrind >/dev/null && return 0
+    if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+        die "valgrind is missing on this machine (Debian's name: valgrind); install it, then run this again"
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends valgrind
+}
+
 # need_python_env ENV_DIR REQUIREMENTS: makes the Python environment anew when the pinned requirements have changed.
 need_python_env() {
     local env_dir=$1 requirements=$2

@@ -19,12 +19,33 @@ struct Part {
     takes_dir: bool,
 }
 
+const PARQUET: &str = "sink-parquet";
+
 /// In the order of a reader's questions. With `--quick` all of them take less than five minutes on two cores.
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 9] = [
     Part {
         name: "hot-path",
         full: &["hot-path", "--rounds", "7", "--processes", "5"],
         quick: &["hot-path", "--rounds", "3", "--events", "10000000"],
+        takes_dir: true,
+    },
+    Part {
+        name: "latency",
+        full: &["latency", "--rounds", "5"],
+        quick: &["latency", "--rounds", "1", "--seconds", "0.2", "--rates", "10k,1m"],
+        takes_dir: true,
+    },
+    Part { name: "decode", full: &["decode"], quick: &["decode", "--rounds", "3"], takes_dir: false },
+    Part {
+        name: "growth",
+        full: &["growth", "--rounds", "5"],
+        quick: &["growth", "--quick", "--rounds", "1", "--events-max", "10000000"],
+        takes_dir: true,
+    },
+    Part {
+        name: "size",
+        full: &["size", "--symbols", "10", "--rate", "20000"],
+        quick: &["size", "--symbols", "10", "--rate", "20000"],
         takes_dir: true,
     },
     Part {
@@ -40,9 +61,9 @@ const PARTS: [Part; 5] = [
         takes_dir: true,
     },
     Part {
-        name: "sink-parquet",
+        name: PARQUET,
         full: &["sink", "parquet"],
-        quick: &["sink", "parquet", "--rows", "300000"],
+        quick: &["sink", "parquet", "--rows", "200000", "--rounds", "3"],
         takes_dir: true,
     },
     Part {
@@ -94,6 +115,9 @@ fn run(part: &Part, args: &AllArgs, outputs: &Path) -> Result<Told> {
     let [json, markdown, svg] = ["json", "md", "svg"].map(file);
     let mut child = Command::new(std::env::current_exe()?);
     child.args(if args.quick { part.quick } else { part.full });
+    if part.name == PARQUET {
+        child.arg("--python").arg(&args.python);
+    }
     if let Some(dir) = args.dir.as_ref().filter(|_| part.takes_dir) {
         child.arg("--dir").arg(dir);
     }

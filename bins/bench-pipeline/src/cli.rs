@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use feedd_core::wait::WaitStrategy;
 use feedd_sink_postgres::Layout;
 use std::path::PathBuf;
 
@@ -35,20 +36,28 @@ pub(crate) enum Command {
     Sink(SinkCommand),
     /// Events from producers to a lane, against the bare ring and against a tokio channel.
     HotPath(HotPathArgs),
+    /// How long events take at fixed rates, until handed over, durable and stored; and what each way of waiting costs.
+    Latency(LatencyArgs),
+    /// Whether an event costs the same with more symbols, and after more events.
+    Growth(GrowthArgs),
+    /// What a host needs for a number of symbols and a rate: cores, memory and disk, step by step.
+    Size(SizeArgs),
+    /// Recorded frames to messages, against typed structs of serde_json and sonic-rs.
+    Decode(DecodeArgs),
     /// Every measurement in turn. `--markdown FILE` writes one document, with charts in a folder beside it.
     All(AllArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SinkCommand {
-    /// Against psql's \copy of encoded files, and against multi-row INSERT into an indexed table.
+    /// Against psql's \copy of encoded files, tokio-postgres' COPY writer, and multi-row INSERT into an indexed table.
     Postgres(PostgresArgs),
-    /// Rows a second and bytes a row.
-    Parquet(LocalArgs),
+    /// Against the sink's library alone, and against pyarrow, Polars and DuckDB.
+    Parquet(ParquetArgs),
     /// The journal's group commits against a bare loop of writes and syncs.
     Journal(JournalArgs),
     /// Rows a second that a sink which stores nothing reads.
-    Null(LocalArgs),
+    Null(NullArgs),
 }
 
 #[derive(Args, Debug)]
@@ -85,16 +94,29 @@ pub(crate) struct ServerArgs {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct LocalArgs {
+pub(crate) struct ParquetArgs {
+    /// Rows of one run.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rows: u32,
+    /// Rounds of all ways, after one that does not count.
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Folder for the files, which are removed; the system's temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Python that has pyarrow, polars and duckdb; the ways of those that it lacks are left out.
+    #[arg(long, value_name = "PATH", default_value = "python3")]
+    pub(crate) python: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NullArgs {
     /// Rows of one run.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rows: u32,
     /// Runs.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
-    /// Folder for the files, which are removed; the system's temporary folder by default.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -113,7 +135,7 @@ pub(crate) struct JournalArgs {
 #[derive(Args, Debug)]
 pub(crate) struct HotPathArgs {
     /// Events of a run of the fastest case; slower ones get a fixed part of it.
-    #[arg(long, value_name = "N", default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(1_000_000..))]
+    #[arg(long, value_name = "N", default_value_t = 50_000_000, value_parser = clap::value_parser!(u64).range(1_000_000..))]
     pub(crate) events: u64,
     /// Rounds of all cases, after one that does not count. Figures worth quoting need 7.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -124,6 +146,9 @@ pub(crate) struct HotPathArgs {
     /// Slots of each ring. The default is the recorder's.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=1 << 24))]
     pub(crate) ring: u32,
+    /// Only these cases, by their names in the JSON, such as `pipeline,rtrb`.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
     /// Events that a producer publishes at once, and the bare ring writes at once.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) burst: u32,
@@ -139,6 +164,78 @@ pub(crate) struct HotPathArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct DecodeArgs {
+    /// Folder with a folder of captures for each venue; `captures` in $FEEDD_SHARED or in ../shared by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) captures: Option<PathBuf>,
+    /// Rounds of all cases, after one that does not count. Figures worth quoting need 9.
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Only this venue.
+    #[arg(long, value_name = "VENUE")]
+    pub(crate) venue: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LatencyArgs {
+    /// Events a second; those above 1m only for `spin`, unless one strategy is chosen.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "10k,100k,1m,5m", value_parser = rate)]
+    pub(crate) rates: Vec<u64>,
+    /// Length of a run. Idle time is measured for as long, a second at most, after twice as long a silence.
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Rounds of all cases, after one that does not count. Figures worth quoting need 5.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// How the batching thread waits. In front of a journal it is adaptive, unless one is chosen.
+    #[arg(long, value_enum, default_value_t = WaitsArg::All)]
+    pub(crate) wait: WaitsArg,
+    /// Folder for the journal, which is removed; the system's temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GrowthArgs {
+    /// Up to 1e8 events instead of 1e9. The figures are not worth quoting.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Events of the longest run: every power of ten from 1e6 up to it is measured.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000_000, value_parser = clap::value_parser!(u64).range(1_000_000..=1_000_000_000))]
+    pub(crate) events_max: u64,
+    /// Rounds of all cases, after one that does not count. Figures worth quoting need 5.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Folder for files, which are removed; the system's temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SizeArgs {
+    /// Symbols, over all venues.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) symbols: u32,
+    /// Events a second over all symbols that have to be kept up with: trades, quotes and depth levels, at the peak.
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: u64,
+    /// Events a second over a whole day, for the disk. The peak by default.
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) mean_rate: Option<u64>,
+    /// Where the events go.
+    #[arg(long, value_enum, default_value_t = StoreArg::Parquet)]
+    pub(crate) sink: StoreArg,
+    /// Days that are kept, for the size of the disk.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) retain_days: Option<u32>,
+    /// Folder for the journal and the files that are measured, which are removed; the system's temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct AllArgs {
     /// Less than five minutes on two cores. The figures are not worth quoting.
     #[arg(long)]
@@ -146,6 +243,9 @@ pub(crate) struct AllArgs {
     /// Folder for what is measured on a disk, which is removed; the system's temporary folder by default.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+    /// Python that has pyarrow, polars and duckdb; the ways of those that it lacks are left out.
+    #[arg(long, value_name = "PATH", default_value = "python3")]
+    pub(crate) python: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -172,6 +272,50 @@ impl WaitArg {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreArg {
+    /// Files.
+    Parquet,
+    /// A database. Without --host a server of its own is started and removed.
+    Postgres,
+}
+
+impl StoreArg {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// One waiting strategy, or each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitsArg {
+    /// Each of them.
+    All,
+    /// Spins, naps, parks in silence.
+    Adaptive,
+    /// Never sleeps.
+    Spin,
+    /// Gives its core away between two looks.
+    Yield,
+    /// Spins, then parks.
+    Park,
+}
+
+impl WaitsArg {
+    pub(crate) const fn includes(self, wait: WaitStrategy) -> bool {
+        match self {
+            Self::All => true,
+            Self::Adaptive => matches!(wait, WaitStrategy::Adaptive),
+            Self::Spin => matches!(wait, WaitStrategy::Spin),
+            Self::Yield => matches!(wait, WaitStrategy::Yield),
+            Self::Park => matches!(wait, WaitStrategy::Park),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LayoutArg {
     /// Integer ids and mantissas; views show the values.
     Compact,
@@ -193,6 +337,20 @@ fn seconds(text: &str) -> Result<f64, String> {
     if seconds > 0.0 && seconds <= 86_400.0 { Ok(seconds) } else { Err("more than 0, at most a day".to_owned()) }
 }
 
+/// Events a second: a whole number, `k` for thousands, `m` for millions.
+fn rate(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1_000),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1_000_000)),
+    };
+    let rate = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    let rate = rate.filter(|rate| (1..=RATE_MAX).contains(rate));
+    rate.ok_or_else(|| "write events a second from 1 to 1000m, such as 500, 10k or 1m".to_owned())
+}
+
+/// One event a nanosecond.
+const RATE_MAX: u64 = 1_000_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,5 +359,16 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rates_are_read_with_their_unit() {
+        let good = [("1", 1), ("500", 500), ("10k", 10_000), ("1M", 1_000_000), ("1000m", RATE_MAX)];
+        for (text, expected) in good {
+            assert_eq!(rate(text), Ok(expected), "{text}");
+        }
+        for text in ["", "0", "k", "1.5m", "-1", "1001m", "99999999999999999999m", "1g"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
     }
 }

@@ -76,6 +76,11 @@ impl Contest {
         Spread::of(self.kept().map(|(a, _)| a.saturation()))
     }
 
+    /// Our client's CPU time a row over theirs; `None` when no pair counts.
+    pub(crate) fn client_cpu_ratio(&self) -> Option<Spread> {
+        Spread::of(self.kept().map(|(a, b)| a.client_us_per_row() / b.client_us_per_row()))
+    }
+
     /// Whether theirs, too, left the server waiting: then something else used the cores.
     pub(crate) fn is_disturbed(&self) -> bool {
         Spread::of(self.pairs.iter().map(|(_, b)| b.saturation())).is_some_and(|s| s.median < SATURATION_QUIET)

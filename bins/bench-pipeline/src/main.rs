@@ -3,24 +3,30 @@
 //! Every figure that matters is a ratio of two ways that take turns (ours, theirs, ours, theirs, ...), because rates on a
 //! machine that others use vary by a factor, and ratios of neighbours do not. What was stored is counted and summed after
 //! each run: a way that loses a row has no figure. Start with `rounds.rs`, which lets cases take turns; then `hot_path/`,
-//! `postgres/` (whose pairs have rules of their own, in `contest.rs`), `journal.rs`, `local.rs`.
+//! `parquet/`, `postgres/` (whose pairs have rules of their own, in `contest.rs`), `journal.rs`, `local.rs`.
 #![forbid(unsafe_code)]
 
 mod all;
 mod chart;
 mod cli;
 mod contest;
+mod decode;
 mod disturbance;
+mod growth;
 mod hot_path;
 mod journal;
+mod latency;
 mod limits;
+mod line;
 mod local;
 mod machine;
 mod meter;
+mod parquet;
 mod postgres;
 mod processes;
 mod report;
 mod rounds;
+mod size;
 mod spread;
 mod trades;
 
@@ -55,10 +61,14 @@ fn measure(cli: &Cli) -> Result<()> {
     let interrupt = Interrupt::new()?;
     let report: Report = match &cli.command {
         Command::Sink(SinkCommand::Postgres(args)) => postgres::measure(args, &interrupt)?,
-        Command::Sink(SinkCommand::Parquet(args)) => local::parquet(args, &interrupt)?,
+        Command::Sink(SinkCommand::Parquet(args)) => parquet::measure(args, &interrupt)?,
         Command::Sink(SinkCommand::Journal(args)) => journal::measure(args, &interrupt)?,
         Command::Sink(SinkCommand::Null(args)) => local::null(args, &interrupt)?,
         Command::HotPath(args) => hot_path::measure(args, &interrupt)?,
+        Command::Latency(args) => latency::measure(args, &interrupt)?,
+        Command::Growth(args) => growth::measure(args, &interrupt)?,
+        Command::Size(args) => size::measure(args, &interrupt)?,
+        Command::Decode(args) => decode::measure(args, &interrupt)?,
         Command::All(args) => return measure_all(args, &cli.output, &interrupt),
     };
     give_out(&report, &cli.output)

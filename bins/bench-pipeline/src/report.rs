@@ -10,25 +10,36 @@ use std::io::{self, Write};
 /// Version of the JSON. 2: `cases` and `ratios` in every report.
 const VERSION: u32 = 2;
 
-/// A figure with what is wanted of it.
+/// A figure with what is wanted of it. Where the gate lies above the target, less is better.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) target: f64,
-    /// Below it something is broken.
+    /// Beyond it something is broken.
     pub(crate) gate: f64,
 }
 
 impl Goal {
+    fn is_at_most(&self) -> bool {
+        self.target < self.gate
+    }
+
     fn verdict(&self, value: f64) -> &'static str {
-        if value >= self.target {
-            "reached"
-        } else if value >= self.gate {
-            "above the gate"
-        } else {
-            "below the gate"
+        let reaches = |limit: f64| if self.is_at_most() { value <= limit } else { value >= limit };
+        match (reaches(self.target), reaches(self.gate), self.is_at_most()) {
+            (true, ..) => "reached",
+            (false, true, false) => "above the gate",
+            (false, true, true) => "within the gate",
+            (false, false, false) => "below the gate",
+            (false, false, true) => "beyond the gate",
         }
+    }
+
+    /// A limit for people.
+    fn limit(&self, limit: f64) -> String {
+        let at_most = if self.is_at_most() { "at most " } else { "" };
+        format!("{at_most}{limit:.2}")
     }
 }
 
@@ -193,7 +204,7 @@ impl Report {
         let rows = self.goals.iter().map(|(goal, value)| {
             let figure = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
             let verdict = value.map_or("not measured", |value| goal.verdict(value));
-            let (target, gate) = (format!("{:.2}", goal.target), format!("{:.2}", goal.gate));
+            let (target, gate) = (goal.limit(goal.target), goal.limit(goal.gate));
             vec![goal.name.to_owned(), goal.what.to_owned(), figure, target, gate, verdict.to_owned()]
         });
         Table { heads: vec!["goal", "what", "figure", "target", "gate", "verdict"], rows: rows.collect() }
@@ -240,6 +251,14 @@ mod tests {
             assert_eq!(goal.verdict(value), verdict, "{value}");
         }
         assert_eq!(goal.verdict(f64::NAN), "below the gate");
+        assert_eq!(goal.limit(goal.gate), "0.80");
+        let goal = Goal { name: "G", what: "w", target: 0.8, gate: 0.95 };
+        let cases = [(0.8, "reached"), (0.81, "within the gate"), (0.95, "within the gate"), (0.96, "beyond the gate")];
+        for (value, verdict) in cases {
+            assert_eq!(goal.verdict(value), verdict, "{value}");
+        }
+        assert_eq!(goal.verdict(f64::NAN), "beyond the gate");
+        assert_eq!(goal.limit(goal.gate), "at most 0.95");
     }
 
     #[test]

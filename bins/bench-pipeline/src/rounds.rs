@@ -40,12 +40,14 @@ pub(crate) struct Unit {
 }
 
 pub(crate) const NS_PER_EVENT: Unit = Unit { name: "ns/event", is_rate: false };
+pub(crate) const NS: Unit = Unit { name: "ns", is_rate: false };
+pub(crate) const NS_PER_FRAME: Unit = Unit { name: "ns/frame", is_rate: false };
 pub(crate) const ROWS_PER_S: Unit = Unit { name: "rows/s", is_rate: true };
 pub(crate) const MB_PER_S: Unit = Unit { name: "MB/s", is_rate: true };
 
 impl Unit {
     /// Every unit.
-    const ALL: [Self; 3] = [NS_PER_EVENT, ROWS_PER_S, MB_PER_S];
+    const ALL: [Self; 5] = [NS_PER_EVENT, NS, ROWS_PER_S, MB_PER_S, NS_PER_FRAME];
 
     /// The unit of a name in the JSON.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -172,6 +174,12 @@ impl Rounds {
             let (ours, theirs) = (round.samples[ours].value, round.samples[theirs].value);
             if self.plan.unit.is_rate { ours / theirs } else { theirs / ours }
         }))
+    }
+
+    /// A time of a case over that of a cache line's way between two cores, in the same round.
+    pub(crate) fn over_ping_pong(&self, key: &str) -> Option<Spread> {
+        let at = self.place(key)?;
+        Spread::of(self.quiet().filter_map(|round| Some(round.samples[at].value / round.signs.ping_pong_ns?)))
     }
 
     /// Puts cases, ratios, rounds and what disturbed them into a report.

@@ -4,10 +4,13 @@ use super::work::{Sums, Work};
 use crate::meter::thread_cpu;
 use anyhow::{Context, Result, anyhow, ensure};
 use feedd_core::affinity::pin;
+use feedd_core::wait::pace;
 use feedd_model::Event;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
+/// A look that brought less is followed by a pause.
+const PACED_BELOW: usize = 64;
 /// Events read at most at once.
 const READ: usize = 256;
 
@@ -55,6 +58,10 @@ pub(crate) fn ring(
             let (first, second) = chunk.as_slices();
             first.iter().chain(second).for_each(|event| sums.add(event));
             chunk.commit_all();
+            // As the batching thread: a reader that polls in a tight loop slows a writer of single events.
+            if waiting < PACED_BELOW {
+                pace();
+            }
         }
         Ok::<_, anyhow::Error>((begin.elapsed(), thread_cpu().saturating_sub(cpu), sums))
     });
@@ -71,5 +78,6 @@ pub(crate) fn ring(
         producer_shares: vec![share(producer_cpu, producer_wall)],
         consumer_share: share(consumer_cpu, wall),
         producer_walls: vec![producer_wall],
+        ..Work::default()
     })
 }

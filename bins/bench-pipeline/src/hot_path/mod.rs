@@ -3,7 +3,7 @@
 
 mod bare;
 mod channels;
-mod pipeline;
+pub(crate) mod pipeline;
 mod work;
 
 use crate::Interrupt;
@@ -14,7 +14,7 @@ use crate::processes;
 use crate::report::{Goal, Report};
 use crate::rounds::{Case, NS_PER_EVENT, Plan, Ratio, Sample, Side};
 use crate::trades::Trades;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use channels::Use;
 use feedd_core::wait::WaitStrategy;
 use pipeline::{Setup, Store};
@@ -42,8 +42,10 @@ struct Contender {
 }
 
 enum Way {
-    Ring,
     /// `burst`: events published at once; those of the command line when `None`.
+    Ring {
+        burst: Option<usize>,
+    },
     Pipeline {
         producers: usize,
         burst: Option<usize>,
@@ -58,8 +60,9 @@ enum Way {
 const BARE: &str = "rtrb";
 const PIPELINE: &str = "pipeline";
 
-const CONTENDERS: [Contender; 12] = [
-    Contender { key: BARE, name: "bare rtrb, chunks", part: 1, way: Way::Ring },
+const CONTENDERS: [Contender; 13] = [
+    Contender { key: BARE, name: "bare rtrb, chunks", part: 1, way: Way::Ring { burst: None } },
+    Contender { key: "rtrb_burst_1", name: "bare rtrb, one event a publish", part: 4, way: Way::Ring { burst: Some(1) } },
     pipeline(PIPELINE, "feedd, 1 producer, null", 1, 1, None, Store::Null),
     pipeline("pipeline_burst_1", "feedd, 1 producer, one event a publish, null", 4, 1, Some(1), Store::Null),
     pipeline("pipeline_2_producers", "feedd, 2 producers, null", 1, 2, None, Store::Null),
@@ -88,8 +91,9 @@ const fn channel(key: &'static str, name: &'static str, part: u64, producers: us
     Contender { key, name, part, way: Way::Channel { producers, use_ } }
 }
 
-const RATIOS: [Ratio; 10] = [
+const RATIOS: [Ratio; 11] = [
     ratio("pipeline_over_rtrb", PIPELINE, BARE),
+    ratio("burst_1_over_rtrb_burst_1", "pipeline_burst_1", "rtrb_burst_1"),
     ratio("burst_1_over_burst_64", "pipeline_burst_1", PIPELINE),
     ratio("producers_2_over_1", "pipeline_2_producers", PIPELINE),
     ratio("producers_4_over_1", "pipeline_4_producers", PIPELINE),
@@ -151,18 +155,19 @@ fn one_process(args: &HotPathArgs, interrupt: &Interrupt, report: &mut Report, p
         key: contender.key.to_owned(),
         name: contender.name.to_owned(),
         side: match contender.way {
-            Way::Ring => Side::Limit,
+            Way::Ring { .. } => Side::Limit,
             Way::Pipeline { .. } => Side::Ours,
             Way::Channel { .. } => Side::Theirs,
         },
     };
-    let plan = Plan { cases: CONTENDERS.iter().map(case).collect(), unit: NS_PER_EVENT, rounds: args.rounds, cores };
+    let contenders = chosen(&args.only)?;
+    let plan = Plan { cases: contenders.iter().map(|contender| case(contender)).collect(), unit: NS_PER_EVENT, rounds: args.rounds, cores };
     let (ring, bursts) = (usize::try_from(args.ring)?, usize::try_from(args.burst)?);
     let rounds = plan.hold(interrupt, &mut |at, _| {
-        let contender = &CONTENDERS[at];
+        let contender = contenders[at];
         let events = (args.events / contender.part).max(EVENTS_MIN);
         let work = match contender.way {
-            Way::Ring => bare::ring(cores, ring, bursts, &trades.events, events),
+            Way::Ring { burst } => bare::ring(cores, ring, burst.unwrap_or(bursts), &trades.events, events),
             Way::Pipeline { producers, burst, store } => {
                 let burst = burst.unwrap_or(bursts);
                 let setup = Setup { producers, burst, ring, wait: wait(args.wait), cores, store };
@@ -176,6 +181,15 @@ fn one_process(args: &HotPathArgs, interrupt: &Interrupt, report: &mut Report, p
     Ok(())
 }
 
+/// The contenders of these names; all without a name.
+fn chosen(only: &[String]) -> Result<Vec<&'static Contender>> {
+    let known = || CONTENDERS.iter().map(|contender| contender.key).collect::<Vec<_>>().join(", ");
+    for name in only {
+        ensure!(CONTENDERS.iter().any(|contender| contender.key == name), "no case {name}; there are {}", known());
+    }
+    Ok(CONTENDERS.iter().filter(|contender| only.is_empty() || only.iter().any(|name| name == contender.key)).collect())
+}
+
 /// The bare ring's two threads have nothing to wait for: what they lack of their cores, others had.
 fn sample(way: &Way, work: &Work) -> Sample {
     let shares = work.producer_shares.iter().copied();
@@ -185,11 +199,13 @@ fn sample(way: &Way, work: &Work) -> Sample {
         ("consumer_core_share", json!(work.consumer_share)),
         ("producer_core_shares", json!(work.producer_shares)),
         ("producer_wall_s", json!(walls)),
+        ("blocked_s", json!(work.blocked.as_secs_f64())),
+        ("blocks", json!(work.blocks)),
         ("hot_threads_cpu_ns_per_event", json!(work.cpu_ns_per_event())),
     ];
     Sample {
         value: work.ns_per_event(),
-        core_share: matches!(way, Way::Ring).then(|| shares.fold(work.consumer_share, f64::min)),
+        core_share: matches!(way, Way::Ring { burst: None }).then(|| shares.fold(work.consumer_share, f64::min)),
         details: details.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<Map<_, _>>(),
     }
 }
@@ -215,6 +231,9 @@ fn for_one_process(args: &HotPathArgs) -> Vec<OsString> {
     ];
     let mut all = vec![OsString::from("hot-path")];
     all.extend(texts.into_iter().flat_map(|(name, value)| [name.into(), value.into()]));
+    if !args.only.is_empty() {
+        all.extend(["--only".into(), args.only.join(",").into()]);
+    }
     all.extend(args.no_pin.then(|| "--no-pin".into()));
     if let Some(dir) = &args.dir {
         all.extend(["--dir".into(), dir.into()]);

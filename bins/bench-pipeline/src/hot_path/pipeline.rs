@@ -12,12 +12,12 @@ use feedd_core::link::{LinkSender, link};
 use feedd_core::outlet::{Burst, FullPolicy, Outlet, OutletParts};
 use feedd_core::wait::WaitStrategy;
 use feedd_core::wake::Wake;
-use feedd_core::{Block, BlockPool, Clock, Sink, Stop, SystemClock};
+use feedd_core::{Block, BlockPool, Clock, Instruments, Sink, Stop, SystemClock};
 use feedd_delivery::{
     BatchLimits, Feed, JournalEnd, JournalFeed, JournalLane, JournalLaneParts, LaneEnd, LaneParts, LinkFeed,
     Quarantine, Retry, ServedEnd, ServedLane, SinkMark, StorageLane, feed_blocks, pool_blocks,
 };
-use feedd_journal::{Journal, JournalConfig, Start, Sync};
+use feedd_journal::{Journal, JournalConfig, Start, Sync, Tail};
 use feedd_model::{Event, SourceId};
 use feedd_sink_null::{NullCounts, NullSink};
 use feedd_sink_parquet::{ParquetConfig, ParquetSink};
@@ -31,6 +31,10 @@ const LINK_BLOCKS: usize = 16;
 const LIMITS: BatchLimits = BatchLimits { events_max: 500, age_max: Duration::from_secs(5) };
 const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 const SEGMENT_BYTES: u64 = 64 << 20;
+/// Bursts that a producer sends in turn: few enough that small ones stay in its nearest cache.
+const BURSTS_READY: usize = 64;
+/// Until every thread is where it waits for events.
+const SETTLING: Duration = Duration::from_millis(30);
 /// Room for a whole run: a sink that is slower than the journal must not be what is measured.
 const JOURNAL_SEGMENTS: u64 = 32;
 const QUARANTINE_BYTES: u64 = 1 << 20;
@@ -75,11 +79,14 @@ pub(crate) fn run(setup: &Setup, trades: &Trades, events: u64, dir: &Path) -> Re
     let dir = tempfile::Builder::new().prefix("hot-path-").tempdir_in(dir).context("making a folder")?;
     let (storage, way) = Storage::start(setup.store, trades, dir.path(), &clock, &stop)?;
     let share = events / setup.producers as u64;
+    let ready = &trades.events[..trades.events.len().min(setup.burst * BURSTS_READY)];
     let line = Arc::new(Barrier::new(setup.producers + 1));
-    let (mut inputs, mut producers) = (Vec::new(), Vec::new());
+    let (mut inputs, mut producers, mut watched) = (Vec::new(), Vec::new(), Vec::new());
+    let batching_counters = Arc::new(CachePadded::new(BatchingCounters::default()));
     for number in 0..setup.producers {
         let (ring, consumer) = rtrb::RingBuffer::new(setup.ring);
         let counters = Arc::new(CachePadded::new(SourceCounters::new(&["rejected"], &["rejected"])));
+        watched.push(counters.clone());
         inputs.push(Input { source: SourceId(u16::try_from(number)?), ring: consumer, counters: counters.clone() });
         let outlet = Outlet::new(OutletParts {
             ring,
@@ -90,7 +97,7 @@ pub(crate) fn run(setup: &Setup, trades: &Trades, events: u64, dir: &Path) -> Re
             clock: clock.clone(),
             budget: None,
         });
-        let (ready, line, setup) = (trades.events.clone(), line.clone(), *setup);
+        let (ready, line, setup) = (ready.to_vec(), line.clone(), *setup);
         producers.push(std::thread::spawn(move || {
             setup.cores.is_none_or(|[core, _]| pin(core)).then_some(()).context("a producer could not be pinned")?;
             line.wait();
@@ -106,7 +113,7 @@ pub(crate) fn run(setup: &Setup, trades: &Trades, events: u64, dir: &Path) -> Re
         pool: BlockPool::new(way.pool_blocks),
         wait: setup.wait,
         wake,
-        counters: Arc::new(CachePadded::new(BatchingCounters::default())),
+        counters: batching_counters.clone(),
         clock,
         stop,
     });
@@ -117,6 +124,8 @@ pub(crate) fn run(setup: &Setup, trades: &Trades, events: u64, dir: &Path) -> Re
         fan_in.run();
         Ok::<_, anyhow::Error>((begin.elapsed(), thread_cpu().saturating_sub(cpu)))
     });
+    // The batching thread learns at its start what a nap costs.
+    std::thread::sleep(SETTLING);
     line.wait();
     let begin = Instant::now();
     let mut work = Work { events: share * setup.producers as u64, ..Work::default() };
@@ -129,33 +138,44 @@ pub(crate) fn run(setup: &Setup, trades: &Trades, events: u64, dir: &Path) -> Re
     let (batching_wall, batching_cpu) = join(batching, "the batching thread")??;
     work.consumer_cpu = batching_cpu;
     work.consumer_share = batching_cpu.as_secs_f64() / batching_wall.as_secs_f64();
-    let expected = Sums::of(&trades.events, share).times(setup.producers as u64);
+    let expected = Sums::of(ready, share).times(setup.producers as u64);
+    work.blocked = Duration::from_nanos(watched.iter().map(|counters| counters.blocked_ns.get()).sum());
+    work.blocks = batching_counters.blocks.get();
     work.wall = storage.finish(begin, &expected, dir.path(), trades)?;
     Ok(work)
 }
 
-/// Publishes ready events again and again, `burst` at a time; how long it took, and how long on a core.
+/// Publishes ready bursts again and again; how long it took, and how long on a core. The events are in their bursts before:
+/// making them is the decoder's work.
 fn produce(mut outlet: Outlet, ready: &[Event], events: u64, burst_events: usize) -> Result<(Duration, Duration)> {
-    let mut burst = Burst::with_capacity(burst_events);
+    let bursts: Vec<Burst> = ready.chunks(burst_events).map(burst_of).collect();
     let (begin, cpu) = (Instant::now(), thread_cpu());
-    let (mut left, mut at) = (usize::try_from(events)?, 0);
-    while left > 0 {
-        let end = ready.len().min(at + burst_events.min(left));
-        for &event in &ready[at..end] {
-            burst.push(event);
+    let mut left = usize::try_from(events)?;
+    for burst in bursts.iter().cycle() {
+        let events = burst.events();
+        if left < events.len() {
+            outlet.offer(&burst_of(&events[..left]))?;
+            break;
         }
-        burst.end_message();
-        outlet.publish(&mut burst)?;
-        left -= end - at;
-        at = if end == ready.len() { 0 } else { end };
+        outlet.offer(burst)?;
+        left -= events.len();
     }
     Ok((begin.elapsed(), thread_cpu().saturating_sub(cpu)))
 }
+/// One message of these events.
+fn burst_of(events: &[Event]) -> Burst {
+    let mut burst = Burst::with_capacity(events.len());
+    events.iter().for_each(|event| burst.push(*event));
+    burst.end_message();
+    burst
+}
 
 /// The lane, and the journal in front of it.
-struct Storage {
+pub(crate) struct Storage {
     lane: Lane,
     journal: Option<JoinHandle<JournalEnd>>,
+    /// How far that journal is durable.
+    pub(crate) tail: Option<Arc<Tail>>,
     /// What a null sink has counted.
     counts: Option<Arc<NullCounts>>,
 }
@@ -166,10 +186,10 @@ enum Lane {
 }
 
 /// What the batching thread needs of it.
-struct Way {
-    link: LinkSender<Arc<Block>>,
-    served: Option<Box<dyn Served>>,
-    pool_blocks: usize,
+pub(crate) struct Way {
+    pub(crate) link: LinkSender<Arc<Block>>,
+    pub(crate) served: Option<Box<dyn Served>>,
+    pub(crate) pool_blocks: usize,
 }
 
 impl Storage {
@@ -182,13 +202,26 @@ impl Storage {
             }
             Store::Parquet => (Box::new(ParquetSink::open(ParquetConfig::new(dir), trades.instruments.clone())?), None),
         };
+        let (storage, way) = Self::start_with(store, sink, &trades.instruments, dir, clock, stop)?;
+        Ok((Self { counts, ..storage }, way))
+    }
+
+    /// The same with a sink that is given, and whose caller counts what it got.
+    pub(crate) fn start_with(
+        store: Store,
+        sink: Box<dyn Sink>,
+        instruments: &Instruments,
+        dir: &Path,
+        clock: &Arc<dyn Clock>,
+        stop: &Stop,
+    ) -> Result<(Self, Way)> {
         let backlog_max = LIMITS.backlog_max(&*sink);
         let (link, blocks) = link(LINK_BLOCKS);
         let mark = Arc::new(SinkMark::new("bench".into(), true));
-        let (feed, journal, pool_blocks, earlier): (Box<dyn Feed>, _, _, _) =
+        let (feed, journal, tail, pool_blocks, earlier): (Box<dyn Feed>, _, _, _, _) =
             if matches!(store, Store::Null | Store::NullLane) {
                 let pool_blocks = pool_blocks(LINK_BLOCKS, backlog_max);
-                (Box::new(LinkFeed::new(blocks, STREAM, EPOCH)), None, pool_blocks, None)
+                (Box::new(LinkFeed::new(blocks, STREAM, EPOCH)), None, None, pool_blocks, None)
             } else {
                 let config = JournalConfig {
                     dir: dir.join("journal"),
@@ -197,8 +230,9 @@ impl Storage {
                     sync: Sync::Every(COMMIT_INTERVAL),
                 };
                 let start = Start { stream: STREAM, epoch: EPOCH, at: clock.wall() };
-                let (journal, found) = Journal::open(config, start, trades.instruments.clone())?;
-                let feed = JournalFeed::new(journal.cursor(), journal.tail(), feed_blocks(backlog_max), clock.clone());
+                let (journal, found) = Journal::open(config, start, instruments.clone())?;
+                let tail = journal.tail();
+                let feed = JournalFeed::new(journal.cursor(), tail.clone(), feed_blocks(backlog_max), clock.clone());
                 let lane = JournalLane::new(JournalLaneParts {
                     blocks,
                     journal,
@@ -210,10 +244,10 @@ impl Storage {
                     stop: stop.clone(),
                 });
                 let thread = std::thread::spawn(move || lane.run());
-                (Box::new(feed), Some(thread), pool_blocks(LINK_BLOCKS, 0), Some(found.epochs))
+                (Box::new(feed), Some(thread), Some(tail), pool_blocks(LINK_BLOCKS, 0), Some(found.epochs))
             };
         let quarantine =
-            Quarantine::open(&Quarantine::path_in(dir, mark.name()), QUARANTINE_BYTES, trades.instruments.clone())?;
+            Quarantine::open(&Quarantine::path_in(dir, mark.name()), QUARANTINE_BYTES, instruments.clone())?;
         let parts = LaneParts {
             feed,
             sink,
@@ -234,22 +268,14 @@ impl Storage {
         } else {
             (Lane::Own(std::thread::spawn(move || lane.run())), None)
         };
-        Ok((Self { lane, journal, counts }, Way { link, served, pool_blocks }))
+        Ok((Self { lane, journal, tail, counts: None }, Way { link, served, pool_blocks }))
     }
 
     /// Waits until everything is stored and tells since when; checks what is there.
     fn finish(self, begin: Instant, expected: &Sums, dir: &Path, trades: &Trades) -> Result<Duration> {
-        if let Some(journal) = self.journal {
-            let end = join(journal, "the journal's thread")?;
-            ensure!(matches!(end, JournalEnd::Closed), "the journal ended with {end:?}");
-        }
-        let end = match self.lane {
-            Lane::Own(thread) => join(thread, "the sink's lane")?,
-            Lane::Served(end) => end.take(),
-        };
-        let wall = begin.elapsed();
-        ensure!(matches!(end, LaneEnd::Drained), "the lane ended with {end:?}");
-        match self.counts {
+        let counts = self.counts.clone();
+        let wall = self.drain(begin)?;
+        match counts {
             Some(counts) => {
                 let found = Sums { events: counts.events(), checksum: counts.checksum() };
                 ensure!(found == *expected, "the sink read {found:?} instead of {expected:?}");
@@ -261,6 +287,21 @@ impl Storage {
                 ensure!(found == (expected.events, 0, 0), "the files hold {found:?} of {} rows", expected.events);
             }
         }
+        Ok(wall)
+    }
+
+    /// Waits until everything is stored and tells since when.
+    pub(crate) fn drain(self, begin: Instant) -> Result<Duration> {
+        if let Some(journal) = self.journal {
+            let end = join(journal, "the journal's thread")?;
+            ensure!(matches!(end, JournalEnd::Closed), "the journal ended with {end:?}");
+        }
+        let end = match self.lane {
+            Lane::Own(thread) => join(thread, "the sink's lane")?,
+            Lane::Served(end) => end.take(),
+        };
+        let wall = begin.elapsed();
+        ensure!(matches!(end, LaneEnd::Drained), "the lane ended with {end:?}");
         Ok(wall)
     }
 }

@@ -18,6 +18,10 @@ pub(crate) struct Work {
     pub(crate) consumer_share: f64,
     /// Of each producer.
     pub(crate) producer_walls: Vec<Duration>,
+    /// Time that producers waited for room in their rings, all together.
+    pub(crate) blocked: Duration,
+    /// Blocks that the batching thread handed on.
+    pub(crate) blocks: u64,
 }
 
 impl Work {

@@ -1,5 +1,7 @@
-//! `sink postgres`: feedd's sink against psql's COPY of the same rows, and against the way of multi-row INSERTs.
+//! `sink postgres`: feedd's sink against psql's COPY of the same rows, against the usual way to COPY from Rust, and against
+//! the way of multi-row INSERTs.
 
+mod copy_writer;
 mod encoded;
 mod inserts;
 mod psql;
@@ -8,7 +10,7 @@ mod server;
 mod session;
 
 use crate::Interrupt;
-use crate::cli::{LayoutArg, PostgresArgs};
+use crate::cli::{LayoutArg, PostgresArgs, ServerArgs};
 use crate::contest::{Contest, Keep, ratios_table, ways_table};
 use crate::machine::Machine;
 use crate::meter::Run;
@@ -16,6 +18,8 @@ use crate::report::{Goal, Report};
 use crate::spread::Spread;
 use crate::trades::Trades;
 use anyhow::Result;
+use copy_writer::CopyWriter;
+use feedd_sink_postgres::Layout;
 use inserts::Inserts;
 use psql::Psql;
 use rows::Tables;
@@ -34,6 +38,8 @@ const PAIRS_QUOTABLE: u32 = 21;
 const G1: Goal = Goal { name: "G1", what: "sink with ledger, 50k batches / psql \\copy", target: 0.95, gate: 0.80 };
 const G2: Goal = Goal { name: "G2", what: "sink, 5k batches / psql, 5k files", target: 1.0, gate: 0.85 };
 const G3: Goal = Goal { name: "G3", what: "saturation of the backend, 50k batches", target: 0.95, gate: 0.85 };
+const G4: Goal =
+    Goal { name: "G4", what: "client CPU a row, sink / tokio-postgres' COPY writer", target: 0.15, gate: 0.30 };
 const G6: Goal = Goal { name: "G6", what: "sink, 50k batches / INSERT, indexed table", target: 20.0, gate: 12.0 };
 
 /// # Errors
@@ -54,6 +60,11 @@ pub(crate) fn measure(args: &PostgresArgs, interrupt: &Interrupt) -> Result<Repo
     // Warms up, makes the partition, and leaves the rows that psql is to copy.
     bench.run_sink(&mut ours, BATCHES[0])?;
     let encoded = encoded::Encoded::read(&mut psql, bench.tables.leaf(), files.path())?;
+    // Its rows are those of the compact layout.
+    let copy_writer = match args.layout {
+        LayoutArg::Compact => Some(CopyWriter::new(&target, bench.tables.leaf())?),
+        LayoutArg::Readable => None,
+    };
     let mut contests = Vec::new();
     for batch_rows in BATCHES {
         interrupt.check()?;
@@ -88,7 +99,44 @@ pub(crate) fn measure(args: &PostgresArgs, interrupt: &Interrupt) -> Result<Repo
             interrupt,
         )?);
     }
-    report(args, machine, &mut bench, contests)
+    let copied = copy_writer.map(|writer| against_copy_writer(args, &mut bench, &mut ours, &writer, interrupt));
+    report(args, machine, &mut bench, contests, copied.transpose()?)
+}
+
+fn against_copy_writer(
+    args: &PostgresArgs,
+    bench: &mut Bench<'_>,
+    ours: &mut rows::Sink<'_>,
+    writer: &CopyWriter,
+    interrupt: &Interrupt,
+) -> Result<Contest> {
+    let bench = std::cell::RefCell::new(bench);
+    Contest::hold(
+        ["sink_beside_copy_writer", "copy_writer", "sink_over_copy_writer"].map(str::to_owned),
+        [&format!("sink, {} rows a batch", BATCHES[0]), &format!("BinaryCopyInWriter, {} rows a COPY", BATCHES[0])],
+        Keep::SameServerCpu,
+        args.pairs,
+        [&mut || bench.borrow_mut().run_sink(ours, BATCHES[0]), &mut || bench.borrow_mut().run_copy_writer(writer)],
+        interrupt,
+    )
+}
+
+/// What the sink's best batches cost, and the bytes of all rows in their table.
+///
+/// # Errors
+/// When there is no server, or what was stored is not what was written.
+pub(crate) fn cost(server: &ServerArgs, layout: Layout, trades: &Trades) -> Result<(Run, u64)> {
+    // First, so that it is dropped last: it removes what was made.
+    let target = Target::new(server)?;
+    let mut sink = rows::Sink::open(&target, layout, trades)?;
+    let tables = Tables::new(&target, layout)?;
+    // Warms up, and makes the partition.
+    sink.run(BATCHES[0])?;
+    tables.clear()?;
+    let (run, first_seq) = sink.run(BATCHES[0])?;
+    tables.check(&trades.totals, first_seq)?;
+    let bytes = Session::open(&target)?.value(&format!("SELECT pg_total_relation_size('{}')", tables.leaf()))?;
+    Ok((run, bytes.parse()?))
 }
 
 fn psql_name(file_rows: usize, rows: usize) -> String {
@@ -117,6 +165,13 @@ impl Bench<'_> {
         Ok(run)
     }
 
+    fn run_copy_writer(&mut self, writer: &CopyWriter) -> Result<Run> {
+        self.tables.clear()?;
+        let run = writer.run(BATCHES[0])?;
+        self.check_stored(writer.first_seq)?;
+        Ok(run)
+    }
+
     fn run_inserts(&mut self, inserts: &mut Inserts) -> Result<Run> {
         inserts.clear()?;
         self.tables.checkpoint()?;
@@ -133,22 +188,37 @@ impl Bench<'_> {
     }
 }
 
-fn report(args: &PostgresArgs, machine: Machine, bench: &mut Bench<'_>, contests: Vec<Contest>) -> Result<Report> {
+/// `contests`: by [`BATCHES`], then INSERT; `copied`: against tokio-postgres' writer, of the compact layout.
+fn report(
+    args: &PostgresArgs,
+    machine: Machine,
+    bench: &mut Bench<'_>,
+    mut contests: Vec<Contest>,
+    copied: Option<Contest>,
+) -> Result<Report> {
     let mut report = Report::new("sink postgres", machine);
     let settings = bench.tables.settings()?;
     let layout = args.layout.layout().name();
     report.notes = vec![
         format!("{} rows a run, {} pairs, layout {layout}; one connection each, same socket", args.rows, args.pairs),
         settings.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", "),
-        "psql copies encoded files; its start is not in its time. INSERT sends typed parameters, prepared.".to_owned(),
+        "psql copies encoded files; its start is not in its time. BinaryCopyInWriter and INSERT send typed values that are \
+         ready; the sink makes them from events."
+            .to_owned(),
         format!("{} runs checked: rows, sequences and exact sums as written", bench.runs_checked),
     ];
+    if args.layout == LayoutArg::Compact {
+        let note = "G4's limits are those of a table of texts and NUMERIC, whose values cost a typed writer more than integers do";
+        report.notes.push(note.to_owned());
+    }
     if args.rows < ROWS_QUOTABLE || args.pairs < PAIRS_QUOTABLE {
         report.warnings.push(format!("figures worth quoting need --rows {ROWS_QUOTABLE} --pairs {PAIRS_QUOTABLE}"));
     }
     if contests[0].is_disturbed() {
         report.warnings.push("something else used the cores: psql's own backend had to wait; measure again".to_owned());
     }
+    let client_cpu = copied.as_ref().and_then(Contest::client_cpu_ratio);
+    contests.extend(copied);
     report.tables = vec![ways_table(&contests), ratios_table(&contests)];
     report.tables_say_all = true;
     contests.iter().for_each(|contest| contest.tell(&mut report));
@@ -158,8 +228,10 @@ fn report(args: &PostgresArgs, machine: Machine, bench: &mut Bench<'_>, contests
         (G2, median(contests[1].ratio())),
         (G3, median(contests[0].saturation())),
     ];
-    // The goal is the default layout's.
+    // These goals are the default layout's.
     if args.layout == LayoutArg::Compact {
+        report.ratios.push(("client_cpu_over_copy_writer".to_owned(), client_cpu));
+        report.goals.push((G4, median(client_cpu)));
         report.goals.push((G6, median(contests[3].ratio())));
     }
     let totals = &bench.trades.totals;
