@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::counters::{BatchingCounters, SourceCounters};
 use crate::link::LinkSender;
 use crate::stop::Stop;
-use crate::wait::{WaitStrategy, Waiter};
+use crate::wait::{WaitStrategy, Waiter, pace};
 use crate::wake::Wake;
 use crossbeam_utils::{Backoff, CachePadded};
 use feedd_model::{Epoch, Event, MonoNanos, Seq, SourceId, StreamId};
@@ -19,7 +19,7 @@ use std::time::Duration;
 pub const TURN_EVENTS_MAX: usize = 1024;
 /// Oldest age at which a block is handed on.
 const BLOCK_AGE_NANOS_MAX: u64 = 1_000_000;
-/// A round that brought less is followed by a pause: see [`crate::wait`].
+/// A round that brought less is followed by a pause: see [`pace`].
 const BUSY_EVENTS_MIN: usize = 64;
 /// Pause while every block is held by the lanes.
 const BLOCKED_SLEEP: Duration = Duration::from_micros(100);
@@ -75,6 +75,14 @@ pub trait Served: Send {
     fn finish(self: Box<Self>);
 }
 
+/// What [`FanIn::fill`] has found.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filled {
+    events: usize,
+    /// So few at once that the next look is to be made after a pause.
+    is_sparse: bool,
+}
+
 /// The batching thread's state. [`FanIn::run`] is the thread.
 pub struct FanIn {
     parts: FanInParts,
@@ -100,31 +108,35 @@ impl FanIn {
             // A ring that is abandoned before the round and empty after it has nothing more to give.
             let gone = self.parts.inputs.iter().all(|input| input.ring.is_abandoned());
             let Some(mut block) = self.take_block() else { break };
-            let moved = self.fill(&mut block, &mut waiter);
+            let filled = self.fill(&mut block, &mut waiter);
             self.hand_over(block);
             self.parts.served.iter_mut().for_each(|lane| lane.serve());
-            ended = gone && moved == 0;
+            if filled.is_sparse {
+                pace();
+            }
+            ended = gone && filled.events == 0;
         }
         // The lanes' end, which those that are served here have to see.
         self.parts.lanes.clear();
         self.parts.served.into_iter().for_each(Served::finish);
     }
 
-    /// Fills `block` until it is full, old, or the rings are empty; waits once when they were empty from the start.
-    fn fill(&mut self, block: &mut Arc<Block>, waiter: &mut Waiter) -> usize {
+    /// Fills `block` until it is full, old, the rings are empty, or traffic is sparse and every lane waits for work; waits
+    /// once when they were empty from the start.
+    fn fill(&mut self, block: &mut Arc<Block>, waiter: &mut Waiter) -> Filled {
         // The pool hands out blocks nobody else holds.
-        let Some(open) = Arc::get_mut(block) else { return 0 };
+        let Some(open) = Arc::get_mut(block) else { return Filled::default() };
         let opened = self.parts.clock.mono();
         open.open(self.parts.stream, self.parts.epoch, self.next_seq, opened);
-        let mut total = 0;
+        let mut filled = Filled::default();
         loop {
             let moved = self.round(open);
-            total += moved;
+            filled.events += moved;
             if open.room() < TURN_EVENTS_MAX {
                 break;
             }
             if moved == 0 {
-                if total == 0 {
+                if filled.events == 0 {
                     let inputs = &self.parts.inputs;
                     waiter.idle(opened, &self.parts.wake, || has_news(inputs));
                 }
@@ -132,14 +144,19 @@ impl FanIn {
             }
             waiter.worked(moved);
             if moved < BUSY_EVENTS_MIN {
-                crate::wait::pace();
+                // First what is there, for those who wait for it; while they are busy more comes together.
+                if self.parts.lanes.iter().all(LinkSender::is_ready) {
+                    filled.is_sparse = true;
+                    break;
+                }
+                pace();
             }
             if self.parts.clock.mono().since(opened) >= BLOCK_AGE_NANOS_MAX {
                 break;
             }
         }
-        self.next_seq = Seq(self.next_seq.0 + total as u64);
-        total
+        self.next_seq = Seq(self.next_seq.0 + filled.events as u64);
+        filled
     }
 
     /// Gives each ring one turn.
