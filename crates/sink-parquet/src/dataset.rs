@@ -127,7 +127,8 @@ impl Dataset {
     }
 
     /// The columns as the writer is given them; files carry plain Parquet types only.
-    pub(crate) fn schema(self) -> SchemaRef {
+    #[must_use]
+    pub fn schema(self) -> SchemaRef {
         let fields = self.columns().into_iter().map(|c| Field::new(c.name, c.kind, c.nullable));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
@@ -136,7 +137,7 @@ impl Dataset {
     ///
     /// # Errors
     /// When zstd does not know the level.
-    pub(crate) fn properties(self, level: i32, row_group_rows: usize) -> Result<WriterProperties, ParquetError> {
+    pub fn properties(self, level: i32, row_group_rows: usize) -> Result<WriterProperties, ParquetError> {
         let mut builder = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
             .set_created_by(concat!("feedd ", env!("CARGO_PKG_VERSION")).to_owned())
