@@ -26,20 +26,20 @@ const PARTS: [Part; 9] = [
     Part {
         name: "hot-path",
         full: &["hot-path", "--rounds", "7", "--processes", "5"],
-        quick: &["hot-path", "--rounds", "3", "--events", "10000000"],
+        quick: &["hot-path", "--rounds", "5", "--events", "20000000"],
         takes_dir: true,
     },
     Part {
         name: "latency",
         full: &["latency", "--rounds", "5"],
-        quick: &["latency", "--rounds", "1", "--seconds", "0.2", "--rates", "10k,1m"],
+        quick: &["latency", "--rounds", "3", "--seconds", "0.2"],
         takes_dir: true,
     },
-    Part { name: "decode", full: &["decode"], quick: &["decode", "--rounds", "3"], takes_dir: false },
+    Part { name: "decode", full: &["decode"], quick: &["decode", "--rounds", "5"], takes_dir: false },
     Part {
         name: "growth",
         full: &["growth", "--rounds", "5"],
-        quick: &["growth", "--quick", "--rounds", "1", "--events-max", "10000000"],
+        quick: &["growth", "--quick", "--rounds", "3"],
         takes_dir: true,
     },
     Part {
@@ -63,13 +63,13 @@ const PARTS: [Part; 9] = [
     Part {
         name: PARQUET,
         full: &["sink", "parquet"],
-        quick: &["sink", "parquet", "--rows", "200000", "--rounds", "3"],
+        quick: &["sink", "parquet", "--rows", "200000", "--rounds", "5"],
         takes_dir: true,
     },
     Part {
         name: "sink-postgres",
         full: &["sink", "postgres", "--rows", "200000", "--pairs", "21"],
-        quick: &["sink", "postgres", "--rows", "50000", "--pairs", "3"],
+        quick: &["sink", "postgres", "--rows", "100000", "--pairs", "5"],
         takes_dir: false,
     },
 ];

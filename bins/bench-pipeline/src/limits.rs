@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-const PING_PONGS: u64 = 200_000;
+/// Some 5 ms: before and after each run.
+const PING_PONGS: u64 = 50_000;
 /// More than a core's last level of cache is likely to keep.
 const COPY_BYTES: usize = 64 << 20;
 

@@ -1,6 +1,7 @@
 //! Cases that take turns: in each round every case has its own, so that a ratio is one of neighbours.
 //!
-//! Rounds in which the machine was disturbed stay in the JSON and count for nothing.
+//! Runs in which the machine was disturbed stay in the JSON and count for nothing. Each run is judged by itself: a virtual
+//! machine's cores can be moved between two runs of a round.
 
 use crate::Interrupt;
 use crate::disturbance::{Signs, Steal, judge};
@@ -94,12 +95,17 @@ pub(crate) struct Plan {
     pub(crate) cores: Option<[usize; 2]>,
 }
 
-struct Round {
-    samples: Vec<Sample>,
-    memcpy_gb_per_s: f64,
+/// A run of a case in its round.
+struct Turn {
+    sample: Sample,
     signs: Signs,
     /// Why it does not count.
     disturbed: Vec<String>,
+}
+
+struct Round {
+    turns: Vec<Turn>,
+    memcpy_gb_per_s: f64,
 }
 
 /// The rounds of a plan.
@@ -124,62 +130,86 @@ impl Plan {
             rounds.push(self.round(interrupt, run)?);
         }
         rounds.remove(0);
-        let signs: Vec<Signs> = rounds.iter().map(|round| round.signs).collect();
-        for (round, reasons) in rounds.iter_mut().zip(judge(&signs)) {
-            round.disturbed = reasons;
+        let signs: Vec<Signs> = rounds.iter().flat_map(|round| &round.turns).map(|turn| turn.signs).collect();
+        for (turn, reasons) in rounds.iter_mut().flat_map(|round| &mut round.turns).zip(judge(&signs)) {
+            turn.disturbed = reasons;
         }
         Ok(Rounds { plan: self, rounds })
     }
 
     fn round(&self, interrupt: &Interrupt, run: &mut dyn FnMut(usize, &Case) -> Result<Sample>) -> Result<Round> {
-        let steal = Steal::read();
-        let ping_pong_ns = limits::ping_pong(self.cores)?;
-        let mut samples = Vec::new();
+        let mut turns = Vec::new();
+        let mut before = limits::ping_pong(self.cores)?;
         for (at, case) in self.cases.iter().enumerate() {
             interrupt.check()?;
-            samples.push(run(at, case).with_context(|| case.name.clone())?);
+            let steal = Steal::read();
+            let sample = run(at, case).with_context(|| case.name.clone())?;
+            let steal = steal.since();
+            let after = limits::ping_pong(self.cores)?;
+            let signs =
+                Signs { ping_pong_ns: before.zip(after).map(<[f64; 2]>::from), steal, core_share: sample.core_share };
+            turns.push(Turn { sample, signs, disturbed: Vec::new() });
+            before = after;
         }
-        let memcpy_gb_per_s = limits::memcpy_gb_per_s();
-        let core_share = samples.iter().filter_map(|sample| sample.core_share).reduce(f64::min);
-        let signs = Signs { ping_pong_ns, steal: steal.share_since(), core_share };
-        Ok(Round { samples, memcpy_gb_per_s, signs, disturbed: Vec::new() })
+        Ok(Round { turns, memcpy_gb_per_s: limits::memcpy_gb_per_s() })
     }
 }
 
+impl Turn {
+    fn is_quiet(&self) -> bool {
+        self.disturbed.is_empty()
+    }
+}
+
+/// Which runs a figure is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Quiet,
+    All,
+}
+
 impl Rounds {
-    fn quiet(&self) -> impl Iterator<Item = &Round> + Clone {
-        self.rounds.iter().filter(|round| round.disturbed.is_empty())
+    /// The runs of a case that count.
+    fn quiet(&self, at: usize) -> impl Iterator<Item = &Turn> + Clone {
+        self.rounds.iter().map(move |round| &round.turns[at]).filter(|turn| turn.is_quiet())
     }
 
     fn place(&self, key: &str) -> Option<usize> {
         self.plan.cases.iter().position(|case| case.key == key)
     }
 
-    /// The figures of a case, in the unit of the plan; `None` when no round counts.
+    /// The figures of a case, in the unit of the plan; `None` when no run counts.
     pub(crate) fn spread(&self, key: &str) -> Option<Spread> {
-        let at = self.place(key)?;
-        Spread::of(self.quiet().map(|round| round.samples[at].value))
+        Spread::of(self.quiet(self.place(key)?).map(|turn| turn.sample.value))
     }
 
     /// Of a detail of a case that is a number.
     pub(crate) fn detail(&self, key: &str, detail: &str) -> Option<Spread> {
-        let at = self.place(key)?;
-        Spread::of(self.quiet().filter_map(|round| round.samples[at].details.get(detail)?.as_f64()))
+        Spread::of(self.quiet(self.place(key)?).filter_map(|turn| turn.sample.details.get(detail)?.as_f64()))
     }
 
-    /// How many times as fast the one is as the other.
+    /// How many times as fast the one is as the other, in rounds in which the runs of both count.
     pub(crate) fn ratio(&self, ours: &str, theirs: &str) -> Option<Spread> {
+        self.ratio_of(Of::Quiet, ours, theirs)
+    }
+
+    fn ratio_of(&self, of: Of, ours: &str, theirs: &str) -> Option<Spread> {
         let (ours, theirs) = (self.place(ours)?, self.place(theirs)?);
-        Spread::of(self.quiet().map(|round| {
-            let (ours, theirs) = (round.samples[ours].value, round.samples[theirs].value);
+        let pairs = self.rounds.iter().map(|round| (&round.turns[ours], &round.turns[theirs]));
+        let kept = pairs.filter(|(ours, theirs)| of == Of::All || (ours.is_quiet() && theirs.is_quiet()));
+        Spread::of(kept.map(|(ours, theirs)| {
+            let (ours, theirs) = (ours.sample.value, theirs.sample.value);
             if self.plan.unit.is_rate { ours / theirs } else { theirs / ours }
         }))
     }
 
-    /// A time of a case over that of a cache line's way between two cores, in the same round.
+    /// A time of a case over that of a cache line's way between two cores, before and after the same run.
     pub(crate) fn over_ping_pong(&self, key: &str) -> Option<Spread> {
         let at = self.place(key)?;
-        Spread::of(self.quiet().filter_map(|round| Some(round.samples[at].value / round.signs.ping_pong_ns?)))
+        Spread::of(self.quiet(at).filter_map(|turn| {
+            let [before, after] = turn.signs.ping_pong_ns?;
+            Some(turn.sample.value * 2.0 / (before + after))
+        }))
     }
 
     /// Puts cases, ratios, rounds and what disturbed them into a report.
@@ -187,36 +217,104 @@ impl Rounds {
         for case in &self.plan.cases {
             report.cases.push(CaseFigure { case: case.clone(), unit: self.plan.unit, spread: self.spread(&case.key) });
         }
+        let mut of_all = Map::new();
         for ratio in ratios {
             report.ratios.push((ratio.key.to_owned(), self.ratio(ratio.ours, ratio.theirs)));
+            let all = self.ratio_of(Of::All, ratio.ours, ratio.theirs);
+            of_all.insert(ratio.key.to_owned(), json!(all.map(Spread::json)));
         }
-        let (all, quiet) = (self.rounds.len(), self.quiet().count());
+        let turns = || self.rounds.iter().flat_map(|round| &round.turns);
+        let (all, quiet) = (turns().count(), turns().filter(|turn| turn.is_quiet()).count());
         if quiet < all {
             let disturbed = all - quiet;
-            let warning = format!("the machine was disturbed in {disturbed} of {all} rounds; they do not count");
-            report.warnings.push(warning);
+            report.warnings.push(format!("the machine was disturbed in {disturbed} of {all} runs; they do not count"));
         }
-        let ping_pong = Spread::of(self.quiet().filter_map(|round| round.signs.ping_pong_ns));
-        let copy = Spread::of(self.quiet().map(|round| round.memcpy_gb_per_s));
+        let ping_pong =
+            Spread::of(turns().filter(|turn| turn.is_quiet()).filter_map(|turn| Some(turn.signs.ping_pong_ns?[1])));
+        let copy = Spread::of(self.rounds.iter().map(|round| round.memcpy_gb_per_s));
         let (ping_pong_text, copy_text) = (Spread::text(ping_pong, 0), Spread::text(copy, 1));
         report.notes.push(format!("core to core {ping_pong_text} ns; memory copied at {copy_text} GB/s by one core"));
         report.figures.extend([
             ("ping_pong_ns".to_owned(), json!(ping_pong.map(Spread::json))),
             ("memcpy_gb_per_s".to_owned(), json!(copy.map(Spread::json))),
+            ("ratios_of_all_runs".to_owned(), Value::Object(of_all)),
             ("rounds".to_owned(), self.rounds.iter().map(|round| self.round_json(round)).collect()),
         ]);
     }
 
     fn round_json(&self, round: &Round) -> Value {
-        let cases = self.plan.cases.iter().zip(&round.samples).map(|(case, sample)| {
-            let mut figures = sample.details.clone();
-            figures.insert("value".to_owned(), json!(sample.value));
+        let cases = self.plan.cases.iter().zip(&round.turns).map(|(case, turn)| {
+            let mut figures = turn.sample.details.clone();
+            figures.extend([
+                ("value".to_owned(), json!(turn.sample.value)),
+                ("ping_pong_ns".to_owned(), json!(turn.signs.ping_pong_ns)),
+                ("steal".to_owned(), json!(turn.signs.steal.share())),
+                ("disturbed".to_owned(), json!(turn.disturbed)),
+            ]);
             (case.key.clone(), Value::Object(figures))
         });
-        json!({
-            "ping_pong_ns": round.signs.ping_pong_ns, "steal": round.signs.steal, "core_share": round.signs.core_share,
-            "memcpy_gb_per_s": round.memcpy_gb_per_s, "disturbed": round.disturbed,
-            "cases": cases.collect::<Map<String, Value>>(),
-        })
+        json!({ "memcpy_gb_per_s": round.memcpy_gb_per_s, "cases": cases.collect::<Map<String, Value>>() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+
+    /// Rounds of two cases; a run marked so was disturbed.
+    fn rounds(unit: Unit, runs: &[[(f64, bool); 2]]) -> Rounds {
+        let case = |key: &str| Case { key: key.to_owned(), name: key.to_owned(), side: Side::Ours };
+        let turn = |(value, is_disturbed): (f64, bool)| Turn {
+            sample: Sample { value, ..Sample::default() },
+            signs: Signs { ping_pong_ns: Some([40.0, 60.0]), steal: Steal::default(), core_share: None },
+            disturbed: is_disturbed.then(|| "stolen".to_owned()).into_iter().collect(),
+        };
+        let round = |runs: &[(f64, bool); 2]| Round { turns: runs.map(turn).into(), memcpy_gb_per_s: 1.0 };
+        let plan = Plan { cases: vec![case("a"), case("b")], unit, rounds: 3, cores: None };
+        Rounds { plan, rounds: runs.iter().map(round).collect() }
+    }
+
+    #[test]
+    fn a_disturbed_run_counts_neither_for_its_case_nor_for_a_ratio_and_stays_in_the_json() {
+        let runs = [[(10.0, false), (20.0, false)], [(99.0, true), (30.0, false)], [(10.0, false), (40.0, false)]];
+        let rounds = rounds(NS_PER_EVENT, &runs);
+        assert_eq!(rounds.spread("a").map(|s| (s.runs, s.max)), Some((2, 10.0)));
+        assert_eq!(rounds.spread("b").map(|s| s.runs), Some(3), "its own runs are quiet");
+        assert_eq!(rounds.ratio("a", "b").map(|s| (s.runs, s.median)), Some((2, 3.0)), "less time is faster");
+        assert_eq!(rounds.over_ping_pong("a").map(|s| s.median), Some(0.2));
+        assert_eq!(rounds.ratio("a", "none"), None);
+        let mut report = Report::new("x", Machine::look(std::path::Path::new(".")));
+        rounds.tell(&mut report, &[Ratio { key: "a_over_b", ours: "a", theirs: "b" }]);
+        assert_eq!(report.ratio("a_over_b"), Some(3.0));
+        assert!(report.warnings.iter().any(|warning| warning.contains("1 of 6 runs")));
+        let json = report.json();
+        assert_eq!(json["ratios_of_all_runs"]["a_over_b"]["runs"], 3);
+        assert_eq!(json["rounds"][1]["cases"]["a"]["value"], 99.0);
+        assert_eq!(json["rounds"][1]["cases"]["a"]["disturbed"][0], "stolen");
+        assert_eq!(json["cases"][0]["name"], "a");
+    }
+
+    #[test]
+    fn more_of_a_rate_is_faster() {
+        let rounds = rounds(ROWS_PER_S, &[[(30.0, false), (10.0, false)]]);
+        assert_eq!(rounds.ratio("a", "b").map(|s| s.median), Some(3.0));
+        assert_eq!(rounds.ratio("b", "a").map(|s| s.median), Some(1.0 / 3.0));
+    }
+
+    #[test]
+    fn a_plan_runs_each_case_once_a_round_in_turn_and_the_first_round_does_not_count() {
+        let case = |key: &str| Case { key: key.to_owned(), name: key.to_owned(), side: Side::Ours };
+        let plan = Plan { cases: vec![case("a"), case("b")], unit: NS_PER_EVENT, rounds: 2, cores: None };
+        let mut order = Vec::new();
+        let interrupt = Interrupt(std::sync::Arc::default());
+        let rounds = plan.hold(&interrupt, &mut |at, case| {
+            order.push(at);
+            Ok(Sample { value: f64::from(u32::try_from(order.len())?), details: Map::new(), core_share: None })
+                .inspect(|_| assert_eq!(case.key, ["a", "b"][at]))
+        });
+        let rounds = rounds.unwrap();
+        assert_eq!(order, [0, 1, 0, 1, 0, 1]);
+        assert_eq!(rounds.rounds.iter().map(|round| round.turns[0].sample.value).collect::<Vec<_>>(), [3.0, 5.0]);
     }
 }
