@@ -188,6 +188,12 @@ impl Rounds {
         Spread::of(self.quiet(self.place(key)?).filter_map(|turn| turn.sample.details.get(detail)?.as_f64()))
     }
 
+    /// Of a detail that does not depend on what else the machine does, such as a size: of all runs.
+    pub(crate) fn steady_detail(&self, key: &str, detail: &str) -> Option<Spread> {
+        let at = self.place(key)?;
+        Spread::of(self.rounds.iter().filter_map(|round| round.turns[at].sample.details.get(detail)?.as_f64()))
+    }
+
     /// How many times as fast the one is as the other, in rounds in which the runs of both count.
     pub(crate) fn ratio(&self, ours: &str, theirs: &str) -> Option<Spread> {
         self.ratio_of(Of::Quiet, ours, theirs)

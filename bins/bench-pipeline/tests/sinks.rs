@@ -26,7 +26,8 @@ fn postgres_on_a_server_of_its_own_checks_every_run() {
     assert_eq!((report["runs_checked"].as_u64(), report["stored"]["rows"].as_u64()), (Some(21), Some(1201)));
     assert_eq!((&report["server"]["fsync"], &report["server"]["autovacuum"]), (&"on".into(), &"off".into()));
     assert_eq!(names(&report, "goals", "name"), ["G1", "G2", "G3", "G4", "G6"]);
-    assert!(report["ratios"]["client_cpu_over_copy_writer"].as_f64().unwrap() > 0.0);
+    // Whether a pair counts is the machine's affair.
+    assert!(report["ratios"].as_object().unwrap().contains_key("client_cpu_over_copy_writer"));
     let contests = report["contests"].as_array().unwrap();
     assert!(contests.iter().all(|contest| contest["pairs"] == 2 && contest["ratio_all_pairs"]["median"].is_number()));
     assert_eq!(
@@ -93,17 +94,22 @@ fn parquet_compares_with_what_stores_the_same_rows() {
     std::fs::set_permissions(&python, Permissions::from_mode(0o755)).unwrap();
     let report = parquet(dir.path(), &python);
     assert_eq!(names(&report, "cases", "name"), ["sink", "arrow_rs", "pyarrow"]);
-    let theirs = &report["cases"][2];
-    assert_eq!((theirs["title"].as_str(), theirs["median"].as_f64()), (Some("pyarrow 1.2, its defaults"), Some(18e3)));
-    let details = &report["rounds"][0]["cases"]["pyarrow"];
-    assert_eq!(details["cpu_us_per_row"].as_f64(), Some(0.25e6 / 9e3));
+    assert_eq!(report["cases"][2]["title"], "pyarrow 1.2, its defaults");
+    // Whether a run counts is the machine's affair; what it did is not.
+    let rounds = report["rounds"].as_array().unwrap();
+    let figure = |round: &Value, case: &str, name: &str| round["cases"][case][name].as_f64().unwrap();
+    for round in rounds {
+        let theirs = (figure(round, "pyarrow", "value"), figure(round, "pyarrow", "cpu_us_per_row"));
+        assert_eq!(theirs, (18e3, 0.25e6 / 9e3));
+    }
     let reasons = left_out(&report);
     assert_eq!(reasons.len(), 3, "{reasons:?}");
     assert!(reasons[0].contains("no such module") && reasons[0].contains("--python"), "{reasons:?}");
     assert!(reasons[1].contains("polars") && reasons[1].contains("reading"), "{reasons:?}");
-    let ours = report["cases"][0]["median"].as_f64().unwrap();
-    // The median of the rounds' ratios, of which theirs is always the same.
-    assert!((report["ratios"]["sink_over_pyarrow"].as_f64().unwrap() - ours / 18e3).abs() < 1e-6 * ours);
+    // The median of two rounds' ratios, of which theirs is always the same.
+    let ours = rounds.iter().map(|round| figure(round, "sink", "value")).sum::<f64>() / 2.0;
+    let ratio = report["ratios_of_all_runs"]["sink_over_pyarrow"]["median"].as_f64().unwrap();
+    assert!((ratio - ours / 18e3).abs() < 1e-6 * ours, "{ratio}");
     // It has copied the file that the library wrote with the sink's encodings.
     let bytes_ratio = report["ratios"]["bytes_over_pyarrow"].as_f64().unwrap();
     assert!((0.5..2.0).contains(&bytes_ratio), "{bytes_ratio}");
@@ -116,7 +122,7 @@ fn parquet_without_python_measures_the_rest() {
     let report = parquet(dir.path(), &dir.path().join("no-python"));
     assert_eq!(names(&report, "cases", "name"), ["sink", "arrow_rs"]);
     assert_eq!(left_out(&report).len(), 1);
-    assert!(report["ratios"]["sink_over_arrow_rs"].as_f64().unwrap() > 0.0);
+    assert!(report["ratios_of_all_runs"]["sink_over_arrow_rs"]["median"].as_f64().unwrap() > 0.0);
     assert!(report["bytes_per_row"].as_f64().unwrap() > 0.0);
     assert_eq!(names(&report, "goals", "name"), ["G7", "G7", "G7", "G8", "G10", "G9", "G12"]);
     assert!(report["goals"][0]["value"].is_null() && report["goals"][5]["value"].is_number());

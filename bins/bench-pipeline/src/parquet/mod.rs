@@ -207,12 +207,12 @@ fn tell(rounds: &Rounds, args: &ParquetArgs, growth_mib: Option<f64>, report: &m
         report.notes.push("memory of the sink is unknown: /proc/self/clear_refs cannot be written".to_owned());
     }
     rounds.tell(report, &RATIOS);
-    let bytes = |key: &str| rounds.detail(key, "bytes").map(|spread| spread.median);
+    let bytes = |key: &str| rounds.steady_detail(key, "bytes").map(|spread| spread.median);
     let bytes_ratio = bytes(SINK).zip(bytes(PYARROW)).map(|(ours, theirs)| ours / theirs);
     report.ratios.push((BYTES_RATIO.to_owned(), bytes_ratio.and_then(|ratio| Spread::of([ratio]))));
     report.tables = vec![ways_table(rounds, report), ratios_table(report)];
     report.tables_say_all = true;
-    let bytes_per_row = rounds.detail(SINK, "bytes_per_row").map(|spread| spread.median);
+    let bytes_per_row = rounds.steady_detail(SINK, "bytes_per_row").map(|spread| spread.median);
     report.goals = GOALS.map(|(goal, key)| (goal, report.ratio(key))).into();
     report.goals.extend([(G9, bytes_per_row), (G12, growth_mib)]);
     report.figures.extend([
