@@ -5,7 +5,7 @@
 //! [`crate::scan::Scanner`], which takes all that JSON allows. So whatever is taken here must mean the same there.
 
 use crate::message::Num;
-use crate::scan::plain_len;
+use crate::scan::{Token, TokenKind, plain_len};
 use feedd_model::{Decimal, front_digits};
 
 /// Walks one text from front to back, as long as it is as expected.
@@ -92,6 +92,40 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
+    /// A key of one or two letters up to its colon, which is taken too; the opening quote has been.
+    #[inline(always)]
+    pub fn short_key(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest;
+        let len = match rest {
+            [_, b'"', b':', ..] => 1,
+            [_, _, b'"', b':', ..] => 2,
+            _ => return None,
+        };
+        let key = &rest[..len];
+        self.rest = &rest[len + 2..];
+        key.iter().all(u8::is_ascii_alphabetic).then_some(key)
+    }
+
+    /// A text without escapes, a whole number as [`Cursor::integer`] takes it, `true` or `false`: as the scanner tells it.
+    #[inline(always)]
+    pub fn plain_value(&mut self) -> Option<Token> {
+        let (kind, start, len) = match self.peek()? {
+            b'"' => {
+                self.rest = &self.rest[1..];
+                let start = self.at();
+                (TokenKind::String, start, self.string()?.len())
+            }
+            b't' => (TokenKind::True, self.at(), self.need(b"true").map(|()| 4)?),
+            b'f' => (TokenKind::False, self.at(), self.need(b"false").map(|()| 5)?),
+            _ => {
+                let start = self.at();
+                self.integer()?;
+                (TokenKind::Number, start, self.at() - start)
+            }
+        };
+        Some(Token { kind, escaped: false, start: u32::try_from(start).ok()?, len: u32::try_from(len).ok()? })
+    }
+
     /// A decimal up to the closing quote, which is taken too; the opening one has been.
     #[inline(always)]
     pub fn decimal(&mut self) -> Option<Num> {
@@ -164,6 +198,45 @@ mod tests {
             let mut cursor = cursor(text);
             let got = cursor.integer().map(|value| (value, cursor.at()));
             assert_eq!(got, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_and_values_are_those_of_the_scanner_or_none() {
+        for text in ["a\":1", "pu\":1", "abc\":1", "\":1", "a\" :1", "1\":1", "é\":1", "a"] {
+            let expected = text.split_once("\":").map(|(key, _)| key);
+            let expected =
+                expected.filter(|key| matches!(key.len(), 1 | 2) && key.bytes().all(|b| b.is_ascii_alphabetic()));
+            assert_eq!(cursor(text).short_key(), expected.map(str::as_bytes), "{text}");
+        }
+        let values = [
+            r#""x""#,
+            r#""""#,
+            r#""a\"b""#,
+            "true",
+            "false",
+            "null",
+            "0",
+            "-1",
+            "12",
+            "1.5",
+            "1723161255208",
+            "{}",
+            "t",
+        ];
+        for value in values {
+            let text = format!("{value},      ");
+            let mut cursor = cursor(&text);
+            let Some(token) = cursor.plain_value() else {
+                assert!(!["\"x\"", "\"\"", "true", "false", "12", "1723161255208"].contains(&value), "{value}");
+                continue;
+            };
+            let mut scanner = crate::scan::Scanner::new(&text).unwrap();
+            let expected = (scanner.value(), scanner.mark().0);
+            // A fraction is not whole: what stands behind its integer is for the caller to see.
+            if value != "1.5" {
+                assert_eq!((Ok(token), cursor.at()), expected, "{value}");
+            }
         }
     }
 

@@ -1,5 +1,6 @@
-//! Frames in the venue's usual order of keys are read along a template, all others by the general way: nobody can tell
-//! the two apart. White space behind a frame means nothing, but the template has none: so the same frame is read both ways.
+//! Frames in the venue's usual order of keys are read along a template, in another order as plain members, all others by the
+//! general way: nobody can tell the three apart. White space behind a frame means nothing, but the template has none; within
+//! the object of the event, plain members have none: so the same frame is read each way.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
@@ -45,9 +46,13 @@ fn told(frame: &str) -> String {
     messages + &outcome
 }
 
-fn assert_same_both_ways(frame: &str) {
-    let general = told(&format!("{frame} "));
-    assert_eq!(told(frame), general, "{frame}");
+fn assert_same_each_way(frame: &str) {
+    let plain = told(&format!("{frame} "));
+    assert_eq!(told(frame), plain, "{frame}");
+    // Before the brace that ends the event: no number stands behind it.
+    let end = frame.len() - if frame.ends_with("}}") { 2 } else { usize::from(frame.ends_with('}')) };
+    let spaced = format!("{} {}", &frame[..end], &frame[end..]);
+    assert_eq!(told(&spaced), plain, "{frame}");
 }
 
 /// Members of an object, cut at commas that stand in no inner object, list or text.
@@ -80,20 +85,20 @@ fn rebuilt(frame: &str, change: impl FnOnce(&mut Vec<&str>)) -> String {
 }
 
 #[test]
-fn every_form_is_read_the_same_both_ways() {
+fn every_form_is_read_the_same_each_way() {
     for frame in FRAMES {
         assert_eq!(rebuilt(frame, |_| ()), frame);
-        assert_same_both_ways(frame);
+        assert_same_each_way(frame);
         for end in 0..frame.len() {
             if frame.is_char_boundary(end) {
-                assert_same_both_ways(&frame[..end]);
+                assert_same_each_way(&frame[..end]);
             }
         }
     }
 }
 
 #[test]
-fn recorded_frames_are_read_the_same_both_ways() {
+fn recorded_frames_are_read_the_same_each_way() {
     let Some(shared) = common::shared() else { return };
     let mut frames = 0;
     for venue in ["binance", "binance_usdm", "binance_coinm", "binance_us"] {
@@ -103,7 +108,7 @@ fn recorded_frames_are_read_the_same_both_ways() {
                 // Every seventh: the forms repeat.
                 if line.dir == Direction::In && line.number % 7 == 0 {
                     frames += 1;
-                    assert_same_both_ways(line.frame);
+                    assert_same_each_way(line.frame);
                 }
             }
         }
@@ -136,7 +141,7 @@ proptest! {
                 }
             }
         });
-        assert_same_both_ways(&changed);
+        assert_same_each_way(&changed);
     }
 
     /// Bytes in the place of others, also of numbers and of what holds the template together.
@@ -153,7 +158,7 @@ proptest! {
                 break;
             }
         }
-        assert_same_both_ways(&text.iter().collect::<String>());
+        assert_same_each_way(&text.iter().collect::<String>());
     }
 
     /// Numbers of any length in the places of numbers.
@@ -163,9 +168,9 @@ proptest! {
         integers in prop::collection::vec("-?[0-9]{1,20}", 3),
     ) {
         let ([a, b, c, d], [i, j, k]) = (&decimals[..], &integers[..]) else { return Ok(()) };
-        assert_same_both_ways(&format!(r#"{{"e":"trade","E":{i},"s":"X","t":{j},"p":"{a}","q":"{b}","T":{k},"m":true}}"#));
-        assert_same_both_ways(&format!(r#"{{"u":{i},"s":"X","b":"{a}","B":"{b}","a":"{c}","A":"{d}"}}"#));
-        assert_same_both_ways(&format!(
+        assert_same_each_way(&format!(r#"{{"e":"trade","E":{i},"s":"X","t":{j},"p":"{a}","q":"{b}","T":{k},"m":true}}"#));
+        assert_same_each_way(&format!(r#"{{"u":{i},"s":"X","b":"{a}","B":"{b}","a":"{c}","A":"{d}"}}"#));
+        assert_same_each_way(&format!(
             r#"{{"e":"depthUpdate","E":1,"s":"X","U":{i},"u":{j},"b":[["{a}","{b}"],["{c}","{d}"]],"a":[]}}"#
         ));
     }
