@@ -62,7 +62,12 @@ const PIPELINE: &str = "pipeline";
 
 const CONTENDERS: [Contender; 13] = [
     Contender { key: BARE, name: "bare rtrb, chunks", part: 1, way: Way::Ring { burst: None } },
-    Contender { key: "rtrb_burst_1", name: "bare rtrb, one event a publish", part: 4, way: Way::Ring { burst: Some(1) } },
+    Contender {
+        key: "rtrb_burst_1",
+        name: "bare rtrb, one event a publish",
+        part: 4,
+        way: Way::Ring { burst: Some(1) },
+    },
     pipeline(PIPELINE, "feedd, 1 producer, null", 1, 1, None, Store::Null),
     pipeline("pipeline_burst_1", "feedd, 1 producer, one event a publish, null", 4, 1, Some(1), Store::Null),
     pipeline("pipeline_2_producers", "feedd, 2 producers, null", 1, 2, None, Store::Null),
@@ -161,7 +166,12 @@ fn one_process(args: &HotPathArgs, interrupt: &Interrupt, report: &mut Report, p
         },
     };
     let contenders = chosen(&args.only)?;
-    let plan = Plan { cases: contenders.iter().map(|contender| case(contender)).collect(), unit: NS_PER_EVENT, rounds: args.rounds, cores };
+    let plan = Plan {
+        cases: contenders.iter().map(|contender| case(contender)).collect(),
+        unit: NS_PER_EVENT,
+        rounds: args.rounds,
+        cores,
+    };
     let (ring, bursts) = (usize::try_from(args.ring)?, usize::try_from(args.burst)?);
     let rounds = plan.hold(interrupt, &mut |at, _| {
         let contender = contenders[at];
