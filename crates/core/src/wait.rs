@@ -143,7 +143,8 @@ fn thread_cpu_ns() -> Option<u64> {
     std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split_whitespace().next()?.parse().ok()
 }
 
-/// Waits 300 ns by the clock, so that more events come together: the pause instruction takes 4 to 45 ns depending on the processor.
+/// Waits 300 ns, so that more events come together. By the clock: the pause instruction takes 4 to 45 ns depending on the
+/// processor.
 pub fn pace() {
     let start = std::time::Instant::now();
     while start.elapsed() < Duration::from_nanos(PACE_NANOS) {

@@ -445,7 +445,9 @@ mod tests {
         fn the_front_of_a_text_is_read_as_the_text_itself(text in "[0-9]{0,9}(\\.[0-9]{0,9})?", behind in "[\",}e.+0-9-][\",}e.+0-9-]{0,12}") {
             let whole = format!("{text}{behind}");
             let Some((value, len)) = Decimal::parse_front(whole.as_bytes()) else { return Ok(()) };
-            let expected = Decimal::parse(&whole.as_bytes()[..len]).unwrap();
+            // Not by `parse`, which asks the front first.
+            let read = &whole.as_bytes()[..len];
+            let expected = Decimal::parse_plain(read).map_or_else(|| Decimal::parse_any(read), Ok).unwrap();
             prop_assert_eq!((value.mantissa(), value.scale()), (expected.mantissa(), expected.scale()));
             let next = whole.as_bytes().get(len);
             prop_assert!(!next.is_some_and(|byte| byte.is_ascii_digit()), "{} cut at {}", whole, len);
