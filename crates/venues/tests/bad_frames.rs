@@ -110,7 +110,7 @@ fn depth_is_taken_whole_or_not_at_all() {
         ("bad behind the levels", depth(r#""b":[["1","2"]],"a":[],"T":"x""#), "bad_time (T)"),
         (
             "too many levels",
-            depth(&format!(r#""b":[{}["1","2"]],"a":[]"#, r#"["1","2"],"#.repeat(1 << 16))),
+            depth(&format!(r#""b":[{}["1","2"]],"a":[]"#, r#"["1","2"],"#.repeat(1 << 18))),
             "too_many_levels (b)",
         ),
         ("no sequence", r#"{"e":"depthUpdate","E":1,"s":"X","b":[],"a":[]}"#.into(), "missing_field (U)"),

@@ -4,10 +4,11 @@
 //! hands nothing out; the general way (`wire.rs`, `parse.rs`) then reads the frame from its front and alone decides what
 //! it is, or why it is refused. tests/usual_order.rs checks that nobody can tell the two ways apart.
 
-use super::parse::time_of;
-use super::wire::{DepthLevels, read_plain_levels};
+use super::wire::DepthLevels;
 use super::{DepthStream, depth_stream};
 use crate::cursor::Cursor;
+use crate::fields::time_of;
+use crate::levels::read_plain_levels;
 use crate::message::{BookMsg, Message, MessageSink, QuoteMsg, TradeMsg};
 use feedd_model::{BookAction, Side, TradeId, UnixNanos, VenueSeq};
 

@@ -4,13 +4,8 @@
 //! [`Token`] here; `parse.rs` gives it a meaning once the event is known.
 
 use crate::cursor::Cursor;
-use crate::decoder::{Reject, RejectReason};
-use crate::message::{LevelNum, Num};
+use crate::levels::{SideLevels, read_levels, read_plain_levels};
 use crate::scan::{JsonError, Scanner, Token, TokenKind, unescape};
-use feedd_model::{Decimal, DecimalError};
-
-/// Most levels a side: the venue sends 5000 at most. Bounds what a hostile frame makes us hold.
-const SIDE_LEVELS_MAX: usize = 1 << 16;
 
 /// A frame after the walk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,15 +104,6 @@ impl Fields {
             _ => return None,
         })
     }
-}
-
-/// Levels of one side, in a buffer that keeps its room.
-#[derive(Debug, Default)]
-pub(super) struct SideLevels {
-    /// The levels in the order sent.
-    pub(super) levels: Vec<LevelNum>,
-    /// Why the list under this key is no list of levels. It only matters when the event is a depth message.
-    pub(super) fault: Option<Reject>,
 }
 
 /// Both sides of the frame being read.
@@ -279,88 +265,6 @@ fn read_list(scanner: &mut Scanner<'_>, frame: &str, key: &[u8], levels: &mut De
             scanner.rewind(mark);
             scanner.value()
         }
-    }
-}
-
-/// As [`read_levels`], of a list as Binance prints it: pairs of texts, no white space. `None` for any other.
-#[inline]
-pub(super) fn read_plain_levels(at: &mut Cursor<'_>, levels: &mut Vec<LevelNum>) -> Option<()> {
-    if !at.take(br#"[[""#) {
-        return at.need(b"[]");
-    }
-    for _ in 0..SIDE_LEVELS_MAX {
-        let price = at.decimal()?;
-        at.need(br#",""#)?;
-        let size = at.decimal()?;
-        levels.push(LevelNum { price, size });
-        if !at.take(br#"],[""#) {
-            return at.need(b"]]");
-        }
-    }
-    None
-}
-
-/// `[["price","size"],..]`; further elements of a level are skipped (spot sent an empty list there until 2019).
-fn read_levels(
-    scanner: &mut Scanner<'_>,
-    frame: &str,
-    field: &'static str,
-    levels: &mut Vec<LevelNum>,
-) -> Result<(), Reject> {
-    // Nearly always all of them are as usual; what is read twice otherwise is one list.
-    if let Some(mut cursor) = Cursor::new(frame, scanner.mark().0)
-        && read_plain_levels(&mut cursor, levels).is_some()
-    {
-        scanner.rewind((cursor.at(), scanner.mark().1));
-        return Ok(());
-    }
-    levels.clear();
-    let mut more = scanner.open_array()?;
-    while more {
-        if levels.len() == SIDE_LEVELS_MAX {
-            return Err(Reject::new(RejectReason::TooManyLevels, field));
-        }
-        if scanner.peek() != Some(b'[') || !scanner.open_array()? {
-            return Err(Reject::new(RejectReason::BadField, field));
-        }
-        let price = number(frame, scanner.value()?, field)?;
-        if !scanner.next_element()? {
-            return Err(Reject::new(RejectReason::MissingField, field));
-        }
-        let size = number(frame, scanner.value()?, field)?;
-        while scanner.next_element()? {
-            scanner.value()?;
-        }
-        levels.push(LevelNum { price, size });
-        more = scanner.next_element()?;
-    }
-    Ok(())
-}
-
-/// A number, printed as a string or as a literal.
-#[inline]
-pub(super) fn number(frame: &str, token: Token, field: &'static str) -> Result<Num, Reject> {
-    if !token.is_scalar_text() {
-        let missing = !token.is_present();
-        return Err(Reject::new(if missing { RejectReason::MissingField } else { RejectReason::BadNumber }, field));
-    }
-    // Usually the digits tell themselves where they end.
-    if let Some((value, len)) = frame.as_bytes().get(token.start as usize..).and_then(Decimal::parse_front)
-        && len == token.len as usize
-    {
-        return Ok(Num { value, start: token.start, len: token.len });
-    }
-    match Decimal::parse(token.bytes(frame)) {
-        Ok(value) => Ok(Num { value, start: token.start, len: token.len }),
-        Err(error) => Err(Reject::new(number_fault(error), field)),
-    }
-}
-
-#[cold]
-const fn number_fault(error: DecimalError) -> RejectReason {
-    match error {
-        DecimalError::TooManyDigits | DecimalError::TooManyDecimals => RejectReason::NumberOutOfRange,
-        _ => RejectReason::BadNumber,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every recorded Binance session decodes to exactly what an independent program says.
+//! Every recorded session of every venue in the table decodes to exactly what an independent program says.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
@@ -10,11 +10,11 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Recordings of all Binance markets, each with the folder-relative name of its expected files.
+/// Recordings of all venues in the table, each with the folder-relative name of its expected files.
 fn recordings() -> Vec<(PathBuf, PathBuf)> {
     let Some(shared) = common::shared() else { return Vec::new() };
-    let venues = table::names().filter(|name| name.starts_with("binance"));
-    let files = venues.flat_map(|venue| capture::expand(&shared.join("captures").join(venue)).unwrap());
+    let folders = table::names().map(|venue| shared.join("captures").join(venue)).filter(|folder| folder.is_dir());
+    let files = folders.flat_map(|folder| capture::expand(&folder).unwrap());
     let pairs: Vec<_> = files
         .map(|file| {
             let name = file.file_name().unwrap().to_str().unwrap().strip_suffix(".jsonl.zst").unwrap();
@@ -22,7 +22,7 @@ fn recordings() -> Vec<(PathBuf, PathBuf)> {
             (file, expected)
         })
         .collect();
-    assert!(!pairs.is_empty(), "the folder of recorded data holds Binance sessions");
+    assert!(!pairs.is_empty(), "the folder of recorded data holds sessions of known venues");
     pairs
 }
 
