@@ -24,25 +24,35 @@ pub(crate) struct Signs {
 
 /// Why each run does not count; nothing where it does.
 pub(crate) fn judge(runs: &[Signs]) -> Vec<Vec<String>> {
+    let median = ping_pong_median(runs);
+    runs.iter().map(|run| reasons(run, median)).collect()
+}
+
+/// Whether a run does not count beside those before it. The last word is that of [`judge`], which knows them all.
+pub(crate) fn is_disturbed(run: &Signs, before: &[Signs]) -> bool {
+    !reasons(run, ping_pong_median(before)).is_empty()
+}
+
+fn ping_pong_median(runs: &[Signs]) -> Option<f64> {
     let mut times: Vec<f64> = runs.iter().filter_map(|run| run.ping_pong_ns).flatten().collect();
     times.sort_by(f64::total_cmp);
-    let median = times.get(times.len() / 2).copied();
-    let judge = |run: &Signs| {
-        let mut reasons = Vec::new();
-        let is_outside = |ns: &f64| median.is_some_and(|m| *ns > m * PING_PONG_BAND || *ns < m / PING_PONG_BAND);
-        if let (Some(median), Some(ns)) = (median, run.ping_pong_ns.into_iter().flatten().find(is_outside)) {
-            reasons.push(format!("core to core {ns:.0} ns, {median:.0} ns in the median"));
-        }
-        if run.steal.stolen >= STEAL_TICKS_MIN && run.steal.share() > STEAL_MAX {
-            let percent = run.steal.share() * 100.0;
-            reasons.push(format!("{percent:.1} % of the time was taken by the hypervisor"));
-        }
-        if let Some(share) = run.core_share.filter(|share| *share < CORE_SHARE_MIN) {
-            reasons.push(format!("a pinned thread that never waits had {share:.2} of its core"));
-        }
-        reasons
-    };
-    runs.iter().map(judge).collect()
+    times.get(times.len() / 2).copied()
+}
+
+fn reasons(run: &Signs, median: Option<f64>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let is_outside = |ns: &f64| median.is_some_and(|m| *ns > m * PING_PONG_BAND || *ns < m / PING_PONG_BAND);
+    if let (Some(median), Some(ns)) = (median, run.ping_pong_ns.into_iter().flatten().find(is_outside)) {
+        reasons.push(format!("core to core {ns:.0} ns, {median:.0} ns in the median"));
+    }
+    if run.steal.stolen >= STEAL_TICKS_MIN && run.steal.share() > STEAL_MAX {
+        let percent = run.steal.share() * 100.0;
+        reasons.push(format!("{percent:.1} % of the time was taken by the hypervisor"));
+    }
+    if let Some(share) = run.core_share.filter(|share| *share < CORE_SHARE_MIN) {
+        reasons.push(format!("a pinned thread that never waits had {share:.2} of its core"));
+    }
+    reasons
 }
 
 /// Time of all cores, in ticks: since the start of the machine, or between two looks.

@@ -1,10 +1,11 @@
 //! Cases that take turns: in each round every case has its own, so that a ratio is one of neighbours.
 //!
 //! Runs in which the machine was disturbed stay in the JSON and count for nothing. Each run is judged by itself: a virtual
-//! machine's cores can be moved between two runs of a round.
+//! machine's cores can be moved between two runs of a round. A disturbed run is made again at once, so that the round
+//! stays one of neighbours; in all at most as many times as there are runs in the plan.
 
 use crate::Interrupt;
-use crate::disturbance::{Signs, Steal, judge};
+use crate::disturbance::{Signs, Steal, is_disturbed, judge};
 use crate::limits;
 use crate::report::{CaseFigure, Report};
 use crate::spread::Spread;
@@ -101,7 +102,12 @@ struct Turn {
     signs: Signs,
     /// Why it does not count.
     disturbed: Vec<String>,
+    /// Runs before it that were disturbed when they ended.
+    given_up: Vec<Sample>,
 }
+
+/// A disturbed run is made again so many times in its turn.
+const AGAIN_MAX: usize = 3;
 
 struct Round {
     turns: Vec<Turn>,
@@ -125,9 +131,10 @@ impl Plan {
         run: &mut dyn FnMut(usize, &Case) -> Result<Sample>,
     ) -> Result<Rounds> {
         let mut rounds = Vec::new();
+        let mut past = Past { signs: Vec::new(), again: usize::try_from(self.rounds)? * self.cases.len() };
         // The first one warms up: caches, files, the kernel's threads.
         for _ in 0..=self.rounds {
-            rounds.push(self.round(interrupt, run)?);
+            rounds.push(self.round(interrupt, &mut past, run)?);
         }
         rounds.remove(0);
         let signs: Vec<Signs> = rounds.iter().flat_map(|round| &round.turns).map(|turn| turn.signs).collect();
@@ -137,22 +144,44 @@ impl Plan {
         Ok(Rounds { plan: self, rounds })
     }
 
-    fn round(&self, interrupt: &Interrupt, run: &mut dyn FnMut(usize, &Case) -> Result<Sample>) -> Result<Round> {
+    fn round(
+        &self,
+        interrupt: &Interrupt,
+        past: &mut Past,
+        run: &mut dyn FnMut(usize, &Case) -> Result<Sample>,
+    ) -> Result<Round> {
         let mut turns = Vec::new();
         let mut before = limits::ping_pong(self.cores)?;
         for (at, case) in self.cases.iter().enumerate() {
-            interrupt.check()?;
-            let steal = Steal::read();
-            let sample = run(at, case).with_context(|| case.name.clone())?;
-            let steal = steal.since();
-            let after = limits::ping_pong(self.cores)?;
-            let signs =
-                Signs { ping_pong_ns: before.zip(after).map(<[f64; 2]>::from), steal, core_share: sample.core_share };
-            turns.push(Turn { sample, signs, disturbed: Vec::new() });
-            before = after;
+            let mut given_up = Vec::new();
+            loop {
+                interrupt.check()?;
+                let steal = Steal::read();
+                let sample = run(at, case).with_context(|| case.name.clone())?;
+                let steal = steal.since();
+                let after = limits::ping_pong(self.cores)?;
+                let ping_pong_ns = before.zip(after).map(<[f64; 2]>::from);
+                before = after;
+                let signs = Signs { ping_pong_ns, steal, core_share: sample.core_share };
+                past.signs.push(signs);
+                if given_up.len() < AGAIN_MAX && past.again > 0 && is_disturbed(&signs, &past.signs) {
+                    past.again -= 1;
+                    given_up.push(sample);
+                    continue;
+                }
+                turns.push(Turn { sample, signs, disturbed: Vec::new(), given_up });
+                break;
+            }
         }
         Ok(Round { turns, memcpy_gb_per_s: limits::memcpy_gb_per_s() })
     }
+}
+
+/// What the runs so far have shown.
+struct Past {
+    signs: Vec<Signs>,
+    /// Runs that may still be made again.
+    again: usize,
 }
 
 impl Turn {
@@ -231,6 +260,10 @@ impl Rounds {
         }
         let turns = || self.rounds.iter().flat_map(|round| &round.turns);
         let (all, quiet) = (turns().count(), turns().filter(|turn| turn.is_quiet()).count());
+        let again: usize = turns().map(|turn| turn.given_up.len()).sum();
+        if again > 0 {
+            report.notes.push(format!("{again} disturbed runs were made again at once"));
+        }
         if quiet < all {
             let disturbed = all - quiet;
             report.warnings.push(format!("the machine was disturbed in {disturbed} of {all} runs; they do not count"));
@@ -256,6 +289,7 @@ impl Rounds {
                 ("ping_pong_ns".to_owned(), json!(turn.signs.ping_pong_ns)),
                 ("steal".to_owned(), json!(turn.signs.steal.share())),
                 ("disturbed".to_owned(), json!(turn.disturbed)),
+                ("given_up".to_owned(), turn.given_up.iter().map(|sample| json!(sample.value)).collect()),
             ]);
             (case.key.clone(), Value::Object(figures))
         });
@@ -275,6 +309,7 @@ mod tests {
             sample: Sample { value, ..Sample::default() },
             signs: Signs { ping_pong_ns: Some([40.0, 60.0]), steal: Steal::default(), core_share: None },
             disturbed: is_disturbed.then(|| "stolen".to_owned()).into_iter().collect(),
+            given_up: Vec::new(),
         };
         let round = |runs: &[(f64, bool); 2]| Round { turns: runs.map(turn).into(), memcpy_gb_per_s: 1.0 };
         let plan = Plan { cases: vec![case("a"), case("b")], unit, rounds: 3, cores: None };
@@ -316,11 +351,23 @@ mod tests {
         let interrupt = Interrupt(std::sync::Arc::default());
         let rounds = plan.hold(&interrupt, &mut |at, case| {
             order.push(at);
-            Ok(Sample { value: f64::from(u32::try_from(order.len())?), details: Map::new(), core_share: None })
+            // The second case lacks its core each time: that is made again, while the plan allows it.
+            let core_share = (at == 1).then_some(0.5);
+            Ok(Sample { value: f64::from(u32::try_from(order.len())?), details: Map::new(), core_share })
                 .inspect(|_| assert_eq!(case.key, ["a", "b"][at]))
         });
         let rounds = rounds.unwrap();
+        order.dedup();
         assert_eq!(order, [0, 1, 0, 1, 0, 1]);
-        assert_eq!(rounds.rounds.iter().map(|round| round.turns[0].sample.value).collect::<Vec<_>>(), [3.0, 5.0]);
+        assert_eq!(rounds.rounds.len(), 2);
+        let turns: Vec<&Turn> = rounds.rounds.iter().map(|round| &round.turns[1]).collect();
+        assert!(turns.iter().all(|turn| !turn.is_quiet()));
+        let again: usize = turns.iter().map(|turn| turn.given_up.len()).sum();
+        assert!(again <= 4, "four runs are planned, so at most four are made again: {again}");
+        assert_eq!(rounds.spread("b"), None);
+        for turn in turns {
+            let last = turn.given_up.last().map_or(0.0, |sample| sample.value);
+            assert!(turn.sample.value > last, "the last of them counts");
+        }
     }
 }
