@@ -48,6 +48,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
+    // As the recorder.
+    feedd_core::memory::use_small_pages();
     match measure(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -23,6 +23,7 @@ const EXIT_TROUBLE: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    feedd_core::memory::use_small_pages();
     match cli::Cli::parse().command {
         cli::Command::Run(args) => run::run(&args),
         cli::Command::Check(args) => run::check(&args),

@@ -27,6 +27,7 @@ pub mod fanin;
 pub mod folder_lock;
 pub mod instruments;
 pub mod link;
+pub mod memory;
 pub mod outlet;
 pub mod sink;
 pub mod source;
