@@ -7,13 +7,12 @@
 use crate::dataset::Dataset;
 use crate::error::{fatal, unavailable};
 use crate::positions::{Positions, Scan};
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, UInt64Type};
-use arrow_array::{Array, RecordBatch};
 use feedd_core::{EpochAudit, SinkError};
 use feedd_model::{Epoch, GapReason, StreamId};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -55,43 +54,46 @@ impl Count {
         let damaged =
             |reason: String| fatal(format!("{} is damaged ({reason}); restore it from a copy", path.display()), None);
         let file = File::open(path).map_err(|error| unavailable("opening", path, error))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(error.to_string()))?;
-        let columns: &[&str] = if gaps { &["seq", "reason", "events"] } else { &["seq"] };
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let reader = builder.with_projection(mask).with_batch_size(READ_ROWS).build();
-        for batch in reader.map_err(|error| damaged(error.to_string()))? {
-            let batch = batch.map_err(|error| damaged(error.to_string()))?;
-            self.rows(&batch, gaps).ok_or_else(|| damaged("columns of another type".to_owned()))?;
+        let reader = SerializedFileReader::new(file).map_err(|error| damaged(error.to_string()))?;
+        for group in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(group).map_err(|error| damaged(error.to_string()))?;
+            self.row_group(group.as_ref(), gaps).map_err(|error| damaged(error.to_string()))?;
         }
         Ok(())
     }
 
-    /// Counts the rows of one batch; `None` when a column is missing or not what this sink writes.
-    fn rows(&mut self, batch: &RecordBatch, gaps: bool) -> Option<()> {
-        let seqs = batch.column_by_name("seq")?.as_primitive_opt::<Int64Type>()?;
-        for &seq in seqs.values() {
-            let seq = u64::try_from(seq).ok()?;
-            if !self.seen.insert(seq) {
-                self.audit.duplicates += 1;
+    /// # Errors
+    /// When a column is missing, not what this sink writes, or cannot be decoded.
+    fn row_group(&mut self, group: &dyn RowGroupReader, gaps: bool) -> Result<(), ParquetError> {
+        let ColumnReader::Int64ColumnReader(mut seqs) = column(group, "seq")? else { return Err(other_type("seq")) };
+        let mut markers = if gaps { Some(Markers::open(group)?) } else { None };
+        loop {
+            let seqs = read(&mut seqs)?;
+            if seqs.is_empty() {
+                return Ok(());
             }
-            if seq <= self.audit.stored_seq.0 {
-                self.audit.rows += 1;
-            } else {
-                self.audit.beyond += 1;
-            }
-        }
-        if gaps {
-            let reasons = batch.column_by_name("reason")?.as_string_opt::<i32>()?;
-            let events = batch.column_by_name("events")?.as_primitive_opt::<UInt64Type>()?;
-            for (row, &seq) in seqs.values().iter().enumerate() {
-                let seq = u64::try_from(seq).ok()?;
-                if seq <= self.audit.stored_seq.0 && MARKERS.contains(&reasons.value(row)) {
+            let events = markers.as_mut().map(Markers::read).transpose()?;
+            for (row, seq) in seqs.iter().enumerate() {
+                let seq = seq.and_then(|seq| u64::try_from(seq).ok()).ok_or_else(|| other_type("seq"))?;
+                self.row(seq);
+                let events = events.as_ref().and_then(|events| *events.get(row)?);
+                if let Some(events) = events.filter(|_| seq <= self.audit.stored_seq.0) {
                     self.audit.markers += 1;
-                    self.markers.insert(seq, if events.is_null(row) { 1 } else { events.value(row) });
+                    self.markers.insert(seq, events);
                 }
             }
         }
-        Some(())
+    }
+
+    fn row(&mut self, seq: u64) {
+        if !self.seen.insert(seq) {
+            self.audit.duplicates += 1;
+        }
+        if seq <= self.audit.stored_seq.0 {
+            self.audit.rows += 1;
+        } else {
+            self.audit.beyond += 1;
+        }
     }
 
     /// The events of all marked ranges together, less the rows that stand in them.
@@ -110,6 +112,55 @@ impl Count {
         }
         self.audit
     }
+}
+
+/// The columns that tell of gaps which of them stand for events that this store did not get.
+struct Markers {
+    reasons: ColumnReaderImpl<parquet::data_type::ByteArrayType>,
+    events: ColumnReaderImpl<parquet::data_type::Int64Type>,
+}
+
+impl Markers {
+    fn open(group: &dyn RowGroupReader) -> Result<Self, ParquetError> {
+        let ColumnReader::ByteArrayColumnReader(reasons) = column(group, "reason")? else {
+            return Err(other_type("reason"));
+        };
+        let ColumnReader::Int64ColumnReader(events) = column(group, "events")? else {
+            return Err(other_type("events"));
+        };
+        Ok(Self { reasons, events })
+    }
+
+    /// Of each of the next rows the number of events that it stands for, when it does.
+    fn read(&mut self) -> Result<Vec<Option<u64>>, ParquetError> {
+        let is_marker = |reason: Option<ByteArray>| {
+            reason.is_some_and(|reason| MARKERS.iter().any(|marker| marker.as_bytes() == reason.data()))
+        };
+        let reasons = read(&mut self.reasons)?;
+        let rows = reasons.into_iter().zip(read(&mut self.events)?);
+        Ok(rows.map(|(reason, events)| is_marker(reason).then(|| events.map_or(1, i64::cast_unsigned))).collect())
+    }
+}
+
+/// A column by its name.
+fn column(group: &dyn RowGroupReader, name: &str) -> Result<ColumnReader, ParquetError> {
+    let place = group.metadata().columns().iter().position(|column| column.column_path().string() == name);
+    group.get_column_reader(place.ok_or_else(|| ParquetError::General(format!("no column {name}")))?)
+}
+
+fn other_type(name: &str) -> ParquetError {
+    ParquetError::General(format!("column {name} is not what this sink writes"))
+}
+
+/// The next rows of a column that is not nested; none at the end.
+fn read<T: DataType>(column: &mut ColumnReaderImpl<T>) -> Result<Vec<Option<T::T>>, ParquetError> {
+    let (mut levels, mut values) = (Vec::new(), Vec::new());
+    let (rows, ..) = column.read_records(READ_ROWS, Some(&mut levels), None, &mut values)?;
+    let mut values = values.into_iter();
+    if levels.is_empty() {
+        return Ok(values.map(Some).collect());
+    }
+    Ok(levels.into_iter().take(rows).map(|level| if level > 0 { values.next() } else { None }).collect())
 }
 
 /// Reasons of the gaps that stand for events this store did not get.

@@ -1,11 +1,9 @@
-//! The six datasets: their names, columns and encodings.
+//! The six datasets: their names and columns. How the columns are encoded: `rows.rs`.
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use feedd_model::EventKind;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
+use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
+use parquet::errors::Result;
+use parquet::schema::types::{Type, TypePtr};
 use std::sync::Arc;
 
 /// Version of the columns below, in each file's metadata as `feedd.schema_version`.
@@ -63,133 +61,110 @@ impl Dataset {
         }
     }
 
-    /// Columns after the common ones.
-    fn own_columns(self) -> Vec<Column> {
-        use Column as C;
+    /// Columns after the common ones, and whether rows may lack their value.
+    fn own_columns(self) -> &'static [(&'static str, Kind, bool)] {
         match self {
-            Self::Trades => vec![
-                C::price("price", false),
-                C::price("size", false),
-                C::label("side", true),
-                C::rising("trade_id", DataType::UInt64),
-                C::text("trade_id_text"),
+            Self::Trades => &[
+                ("price", Kind::Decimal, false),
+                ("size", Kind::Decimal, false),
+                ("side", Kind::Text, true),
+                ("trade_id", Kind::U64, true),
+                ("trade_id_text", Kind::Text, true),
             ],
-            Self::Quotes => vec![
-                C::price("bid", true),
-                C::price("bid_size", true),
-                C::price("ask", true),
-                C::price("ask_size", true),
-                C::rising("venue_seq", DataType::Int64),
+            Self::Quotes => &[
+                ("bid", Kind::Decimal, true),
+                ("bid_size", Kind::Decimal, true),
+                ("ask", Kind::Decimal, true),
+                ("ask_size", Kind::Decimal, true),
+                ("venue_seq", Kind::I64, true),
             ],
-            Self::Books => vec![
-                C::label("action", false),
-                C::rising("seq_first", DataType::Int64),
-                C::rising("seq_last", DataType::Int64),
-                C::rising("seq_prev", DataType::Int64),
-                C::plain("checksum", DataType::UInt32, true),
-                C::plain("bids", DataType::UInt32, false),
-                C::plain("asks", DataType::UInt32, false),
+            Self::Books => &[
+                ("action", Kind::Text, false),
+                ("seq_first", Kind::I64, true),
+                ("seq_last", Kind::I64, true),
+                ("seq_prev", Kind::I64, true),
+                ("checksum", Kind::U32, true),
+                ("bids", Kind::U32, false),
+                ("asks", Kind::U32, false),
             ],
-            Self::Levels => vec![
-                C::label("action", false),
-                C::label("side", false),
-                C::price("price", false),
-                C::price("size", false),
-                C::rising("venue_seq", DataType::Int64),
-                C::plain("level", DataType::UInt32, false),
+            Self::Levels => &[
+                ("action", Kind::Text, false),
+                ("side", Kind::Text, false),
+                ("price", Kind::Decimal, false),
+                ("size", Kind::Decimal, false),
+                ("venue_seq", Kind::I64, true),
+                ("level", Kind::U32, false),
             ],
-            Self::Gaps => vec![
-                C::label("reason", false),
-                C::rising("first_missing", DataType::Int64),
-                C::rising("last_missing", DataType::Int64),
-                C::rising("from_ts", timestamp()),
-                C::rising("to_ts", timestamp()),
-                C::plain("events", DataType::UInt64, true),
+            Self::Gaps => &[
+                ("reason", Kind::Text, false),
+                ("first_missing", Kind::I64, true),
+                ("last_missing", Kind::I64, true),
+                ("from_ts", Kind::Time, true),
+                ("to_ts", Kind::Time, true),
+                ("events", Kind::U64, true),
             ],
-            Self::Status => vec![C::label("code", false), C::plain("detail", DataType::UInt64, false)],
+            Self::Status => &[("code", Kind::Text, false), ("detail", Kind::U64, false)],
         }
     }
 
-    fn columns(self) -> Vec<Column> {
-        let mut columns = vec![
-            Column::plain("epoch", DataType::UInt32, false),
-            Column { nullable: false, ..Column::rising("seq", DataType::Int64) },
-            Column::rising("venue_ts", timestamp()),
-            Column::rising("recv_ts", timestamp()),
-            Column {
-                kind: DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-                ..Column::text("symbol")
-            },
-            Column::plain("flags", DataType::UInt8, false),
-        ];
-        columns.extend(self.own_columns());
-        columns
-    }
-
-    /// The columns as the writer is given them; files carry plain Parquet types only.
-    #[must_use]
-    pub fn schema(self) -> SchemaRef {
-        let fields = self.columns().into_iter().map(|c| Field::new(c.name, c.kind, c.nullable));
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-    }
-
-    /// How the columns are encoded.
+    /// The columns as files have them.
     ///
     /// # Errors
-    /// When zstd does not know the level.
-    pub fn properties(self, level: i32, row_group_rows: usize) -> Result<WriterProperties, ParquetError> {
-        let mut builder = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
-            .set_created_by(concat!("feedd ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
-            .set_max_row_group_row_count(Some(row_group_rows));
-        for column in self.columns() {
-            if column.rising {
-                let path = ColumnPath::from(column.name);
-                builder = builder
-                    .set_column_dictionary_enabled(path.clone(), false)
-                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-            }
+    /// Never for these columns; the library checks.
+    pub(crate) fn schema(self) -> Result<TypePtr> {
+        let fields = COMMON_COLUMNS.iter().chain(self.own_columns());
+        let fields = fields.map(|&(name, kind, nullable)| Ok(Arc::new(kind.column(name, nullable)?)));
+        // The name that files of this sink have had from the beginning.
+        let group = Type::group_type_builder("arrow_schema").with_fields(fields.collect::<Result<_>>()?);
+        Ok(Arc::new(group.build()?))
+    }
+}
+
+/// Columns of every dataset, the first ones.
+const COMMON_COLUMNS: [(&str, Kind, bool); 6] = [
+    ("epoch", Kind::U32, false),
+    ("seq", Kind::I64, false),
+    ("venue_ts", Kind::Time, true),
+    ("recv_ts", Kind::Time, true),
+    ("symbol", Kind::Text, true),
+    ("flags", Kind::U8, false),
+];
+
+/// What readers see.
+#[derive(Clone, Copy)]
+enum Kind {
+    U8,
+    U32,
+    U64,
+    I64,
+    /// Nanoseconds since 1970 UTC.
+    Time,
+    /// A price or a size.
+    Decimal,
+    Text,
+}
+
+impl Kind {
+    fn column(self, name: &str, nullable: bool) -> Result<Type> {
+        let (precision, scale) = (i32::from(DECIMAL_PRECISION), i32::from(DECIMAL_SCALE));
+        let (physical, logical) = match self {
+            Self::U8 => (Physical::INT32, Some(LogicalType::integer(8, false))),
+            Self::U32 => (Physical::INT32, Some(LogicalType::integer(32, false))),
+            Self::U64 => (Physical::INT64, Some(LogicalType::integer(64, false))),
+            Self::I64 => (Physical::INT64, None),
+            Self::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::NANOS))),
+            Self::Decimal => (Physical::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::decimal(scale, precision))),
+            Self::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        };
+        let column = Type::primitive_type_builder(name, physical)
+            .with_logical_type(logical)
+            .with_repetition(if nullable { Repetition::OPTIONAL } else { Repetition::REQUIRED });
+        match self {
+            Self::Decimal => column.with_length(DECIMAL_BYTES).with_precision(precision).with_scale(scale).build(),
+            _ => column.build(),
         }
-        Ok(builder.build())
     }
 }
 
-/// Largest dictionary page: 256 KiB measured 7 % more bytes, more than 1 MiB no fewer.
-const DICTIONARY_BYTES_MAX: usize = 1 << 20;
-
-struct Column {
-    name: &'static str,
-    kind: DataType,
-    nullable: bool,
-    /// Numbers that mostly rise by little: stored as differences, without a dictionary.
-    rising: bool,
-}
-
-impl Column {
-    fn plain(name: &'static str, kind: DataType, nullable: bool) -> Self {
-        Self { name, kind, nullable, rising: false }
-    }
-
-    fn rising(name: &'static str, kind: DataType) -> Self {
-        Self { name, kind, nullable: true, rising: true }
-    }
-
-    /// A price or a size. A dictionary pays: few distinct values recur.
-    fn price(name: &'static str, nullable: bool) -> Self {
-        Self::plain(name, DataType::Decimal128(DECIMAL_PRECISION, DECIMAL_SCALE), nullable)
-    }
-
-    fn text(name: &'static str) -> Self {
-        Self::plain(name, DataType::Utf8, true)
-    }
-
-    /// One of a few fixed words.
-    fn label(name: &'static str, nullable: bool) -> Self {
-        Self::plain(name, DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)), nullable)
-    }
-}
-
-fn timestamp() -> DataType {
-    DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
-}
+/// Bytes of a price or size: an `i128`.
+const DECIMAL_BYTES: i32 = 16;

@@ -3,6 +3,7 @@
 use crate::config::ParquetConfig;
 use crate::dataset::Dataset;
 use crate::disk::Disk;
+use crate::encode::Press;
 use crate::error::{SINK, unavailable};
 use crate::names::FileName;
 use crate::part::{Part, PartKey};
@@ -22,6 +23,7 @@ pub(crate) fn store(
     config: &ParquetConfig,
     disk: &dyn Disk,
     venues: &mut Venues,
+    press: &mut Press,
     (stream, epoch, seq): (StreamId, Epoch, Seq),
     event: &Event,
 ) -> Result<bool, SinkError> {
@@ -52,7 +54,7 @@ pub(crate) fn store(
     }
     let mut part = Part::new(config, key, seq, MonoNanos(0))?;
     part.push(seq, symbol, event);
-    part.close(venues.symbols(venue))?;
+    part.close(venues.symbols(venue), press)?;
     part.drain(disk)?;
     part.publish(disk)?;
     Ok(true)

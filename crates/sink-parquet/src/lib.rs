@@ -30,6 +30,7 @@ mod audit;
 mod config;
 mod dataset;
 mod disk;
+mod encode;
 mod error;
 mod late;
 mod names;

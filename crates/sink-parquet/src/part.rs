@@ -7,26 +7,27 @@
 use crate::config::ParquetConfig;
 use crate::dataset::{Dataset, SCHEMA_VERSION};
 use crate::disk::{Disk, make_dirs};
+use crate::encode::{PAGE_ROWS, Press, Words};
 use crate::error::{encoding, fatal, unavailable, unknown};
 use crate::names::{FileName, date, partition};
 use crate::rows::Rows;
 use crate::venues::VenueIndex;
-use arrow_array::StringArray;
-use arrow_schema::SchemaRef;
 use feedd_core::SinkError;
 use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-
-/// Rows gathered before they are encoded: batches of 4 to 16 thousand measured best.
-const ENCODE_ROWS: usize = 8192;
+use std::sync::Arc;
 
 /// Memory of a row in the column buffers, an upper estimate for the widest dataset.
 const ROW_BYTES: usize = 128;
+
+/// Bytes of a row in the file, an estimate for the time before the first are encoded.
+const ROW_FILE_BYTES: u64 = 10;
 
 /// What a part holds.
 #[derive(Clone, Debug)]
@@ -47,6 +48,17 @@ impl PartKey {
     }
 }
 
+/// What the row group that is being built holds in its columns, in bytes.
+#[derive(Clone, Copy, Default)]
+struct GroupBytes {
+    /// Memory of what is encoded.
+    encoded: usize,
+    /// Memory kept for the rows of the next page.
+    room: usize,
+    /// What is encoded, as it will stand in the file.
+    in_file: usize,
+}
+
 /// One file being written.
 pub(crate) struct Part {
     pub(crate) key: PartKey,
@@ -59,9 +71,13 @@ pub(crate) struct Part {
     pub(crate) opened: MonoNanos,
     rows: Rows,
     row_count: u64,
-    schema: SchemaRef,
+    /// Rows in pages of the row group that is being built.
+    group_rows: usize,
+    group_rows_max: usize,
+    /// What the row group holds.
+    group: GroupBytes,
     /// `None` once the footer has been encoded.
-    writer: Option<ArrowWriter<Vec<u8>>>,
+    writer: Option<SerializedFileWriter<Vec<u8>>>,
     /// Encoded bytes that are not in the file yet; they belong at `offset`.
     pending: Vec<u8>,
     offset: u64,
@@ -74,25 +90,27 @@ impl Part {
     /// A part without rows; `first` is the sequence of its first one.
     ///
     /// # Errors
-    /// [`SinkError::Fatal`] when the configured compression level is none of zstd's.
+    /// [`SinkError::Fatal`] on a defect of this crate.
     pub(crate) fn new(config: &ParquetConfig, key: PartKey, first: Seq, now: MonoNanos) -> Result<Self, SinkError> {
         let folder = key.folder();
         let dir = config.dir.join(&folder);
-        let failed = |error: parquet::errors::ParquetError| fatal(format!("{}: {error}", dir.display()), None);
-        let properties = key.dataset.properties(config.compression_level, config.row_group_rows_max).map_err(failed)?;
-        let schema = key.dataset.schema();
-        // Without Arrow's own schema in the footer every reader shows plain strings and decimals.
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options).map_err(failed)?;
+        let properties = WriterProperties::builder().set_created_by(CREATED_BY.to_owned()).build();
+        let writer = key
+            .dataset
+            .schema()
+            .and_then(|schema| SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)))
+            .map_err(|e| encoding(&dir, e))?;
         Ok(Self {
-            rows: Rows::new(key.dataset),
+            rows: Rows::new(key.dataset, writer.schema_descr().columns()),
             key,
             folder,
             first,
             last: first,
             opened: now,
             row_count: 0,
-            schema,
+            group_rows: 0,
+            group_rows_max: config.row_group_rows_max,
+            group: GroupBytes::default(),
             writer: Some(writer),
             pending: Vec::new(),
             offset: 0,
@@ -103,27 +121,28 @@ impl Part {
     }
 
     /// Appends a row; `seq` rises from call to call.
-    pub(crate) fn push(&mut self, seq: Seq, symbol: Option<i32>, event: &Event) {
+    pub(crate) fn push(&mut self, seq: Seq, symbol: Option<u32>, event: &Event) {
         self.rows.push(self.key.epoch, seq, symbol, event);
         self.last = seq;
         self.row_count += 1;
     }
 
-    /// Whether enough rows wait to be worth encoding.
+    /// Whether the rows that wait fill a page, or the row group.
     pub(crate) fn wants_encoding(&self) -> bool {
-        self.rows.len() >= ENCODE_ROWS
+        self.rows.len() >= PAGE_ROWS.min(self.group_rows_max - self.group_rows)
     }
 
     /// Memory held, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let encoders = self.writer.as_ref().map_or(0, ArrowWriter::memory_size);
-        self.rows.len() * ROW_BYTES + encoders + self.pending.len()
+        self.group.encoded + self.group.room.max(self.rows.len() * ROW_BYTES) + self.pending.len()
     }
 
     /// Size the file would have if it were closed now, an estimate in bytes.
     pub(crate) fn file_bytes(&self) -> u64 {
-        let building = self.writer.as_ref().map_or(0, ArrowWriter::in_progress_size);
-        self.offset + (self.pending.len() + building) as u64
+        let encoded = self.offset + (self.pending.len() + self.group.in_file) as u64;
+        let waiting = self.rows.len() as u64;
+        // Rows that wait will take as much as those before them.
+        encoded + (encoded * waiting).checked_div(self.row_count - waiting).unwrap_or(waiting * ROW_FILE_BYTES)
     }
 
     /// Whether the footer is encoded: only the file and its name are missing.
@@ -136,27 +155,42 @@ impl Part {
         !self.pending.is_empty() || self.is_closed()
     }
 
-    /// Encodes the waiting rows into the row group. Memory only.
+    /// Encodes the waiting rows as a page of each column; a full row group is closed. Memory only.
     ///
     /// # Errors
     /// [`SinkError::Fatal`] on a defect of this crate.
-    pub(crate) fn encode(&mut self, symbols: &StringArray) -> Result<(), SinkError> {
-        let Some(writer) = self.writer.as_mut().filter(|_| self.rows.len() > 0) else { return Ok(()) };
-        let batch = self.rows.take(self.schema.clone(), symbols).map_err(|e| encoding(&self.dir, e))?;
-        writer.write(&batch).map_err(|e| encoding(&self.dir, e))?;
-        self.pending.append(writer.inner_mut());
-        Ok(())
+    pub(crate) fn encode(&mut self, symbols: &Words, press: &mut Press) -> Result<(), SinkError> {
+        let waiting = self.rows.len();
+        if waiting == 0 {
+            return Ok(());
+        }
+        let mut group = GroupBytes::default();
+        for column in self.rows.take_waiting(symbols) {
+            column.end_page(press).map_err(|e| encoding(&self.dir, e))?;
+            group.encoded += column.encoded_memory_bytes();
+            group.room += column.room_bytes();
+            group.in_file += column.file_bytes();
+        }
+        self.group = group;
+        self.group_rows += waiting;
+        if self.group_rows < self.group_rows_max { Ok(()) } else { self.close_row_group(press) }
     }
 
-    /// Closes the row group: what it holds becomes compressed bytes. Memory only.
+    /// Closes the row group: what it holds becomes bytes of the file. Memory only.
     ///
     /// # Errors
     /// As [`Part::encode`].
-    pub(crate) fn end_row_group(&mut self, symbols: &StringArray) -> Result<(), SinkError> {
-        self.encode(symbols)?;
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.flush().map_err(|e| encoding(&self.dir, e))?;
+    pub(crate) fn end_row_group(&mut self, symbols: &Words, press: &mut Press) -> Result<(), SinkError> {
+        self.encode(symbols, press)?;
+        self.close_row_group(press)
+    }
+
+    fn close_row_group(&mut self, press: &mut Press) -> Result<(), SinkError> {
+        let Some(writer) = self.writer.as_mut().filter(|_| self.group_rows > 0) else { return Ok(()) };
+        append_row_group(writer, &mut self.rows, press).map_err(|e| encoding(&self.dir, e))?;
         self.pending.append(writer.inner_mut());
+        self.group_rows = 0;
+        self.group = GroupBytes::default();
         Ok(())
     }
 
@@ -164,8 +198,8 @@ impl Part {
     ///
     /// # Errors
     /// As [`Part::encode`].
-    pub(crate) fn close(&mut self, symbols: &StringArray) -> Result<(), SinkError> {
-        self.encode(symbols)?;
+    pub(crate) fn close(&mut self, symbols: &Words, press: &mut Press) -> Result<(), SinkError> {
+        self.end_row_group(symbols, press)?;
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         for (key, value) in [
             ("schema_version", SCHEMA_VERSION.to_string()),
@@ -245,4 +279,22 @@ impl Part {
     fn tmp(&self) -> PathBuf {
         self.dir.join(FileName::tmp(self.key.stream, self.key.epoch, self.first))
     }
+}
+
+/// The program's name in the footer.
+const CREATED_BY: &str = concat!("feedd ", env!("CARGO_PKG_VERSION"));
+
+/// Moves the pages of all columns to the file's bytes.
+fn append_row_group(
+    writer: &mut SerializedFileWriter<Vec<u8>>,
+    rows: &mut Rows,
+    press: &mut Press,
+) -> Result<(), ParquetError> {
+    let mut group = writer.next_row_group()?;
+    for column in rows.columns() {
+        let (bytes, closed) = column.end_chunk(press)?;
+        group.append_column(&bytes, closed)?;
+    }
+    group.close()?;
+    Ok(writer.flush()?)
 }

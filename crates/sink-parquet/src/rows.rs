@@ -1,19 +1,12 @@
-//! Events to columns. Hot path: per event only appends to column buffers; texts are made for trade ids beyond 64 bits
-//! alone.
+//! Events to columns. Hot path: per event only appends to columns; texts are made for trade ids beyond 64 bits alone.
 
-use crate::dataset::{DECIMAL_PRECISION, DECIMAL_SCALE, Dataset};
-use arrow_array::builder::{
-    Decimal128Builder, Int8Builder, Int32Builder, Int64Builder, StringBuilder, TimestampNanosecondBuilder,
-    UInt8Builder, UInt32Builder, UInt64Builder,
-};
-use arrow_array::types::{Int8Type, Int32Type};
-use arrow_array::{ArrayRef, DictionaryArray, RecordBatch, StringArray};
-use arrow_schema::{ArrowError, DataType, SchemaRef};
+use crate::dataset::{DECIMAL_SCALE, Dataset};
+use crate::encode::{Column, Delta, Dictionary, EncodeColumn, ShortText, Word, Words};
 use feedd_model::{
     Book, BookAction, Decimal, Epoch, Event, EventBody, Gap, GapReason, Level, Quote, Seq, Side, Status, StatusCode,
     Trade, TradeId, UnixNanos, VenueSeq,
 };
-use std::sync::Arc;
+use parquet::schema::types::ColumnDescPtr;
 
 /// The value in units of 10^-18; `None` when it has digits below that.
 pub(crate) fn to_fixed(value: Decimal) -> Option<i128> {
@@ -40,147 +33,111 @@ const POW10: [i64; 19] = {
 
 /// Whether every decimal of the event has a place in the columns.
 pub(crate) fn fits(event: &Event) -> bool {
-    let fits = |value: Decimal| value.scale() <= SCALE || to_fixed(value).is_some();
-    match event.body() {
-        EventBody::Trade(t) => fits(t.price) && fits(t.size),
-        EventBody::Quote(q) => [q.bid, q.bid_size, q.ask, q.ask_size].into_iter().flatten().all(fits),
-        EventBody::Level(l) => fits(l.price) && fits(l.size),
-        EventBody::Book(_) | EventBody::Gap(_) | EventBody::Status(_) => true,
-    }
+    event.decimals().into_iter().flatten().all(|value| value.scale() <= SCALE || to_fixed(value).is_some())
 }
 
-/// Column buffers of one dataset.
+/// Values that recur.
+type Recurring<V> = Column<V, Dictionary<V>>;
+/// Numbers that mostly rise by little: stored as differences.
+type Rising<V> = Column<V, Delta>;
+
+/// Columns of one dataset, in the order of its schema.
 pub(crate) struct Rows {
     len: usize,
-    epoch: UInt32Builder,
-    seq: Int64Builder,
-    venue_ts: TimestampNanosecondBuilder,
-    recv_ts: TimestampNanosecondBuilder,
-    symbol: Int32Builder,
-    flags: UInt8Builder,
+    epoch: Recurring<u32>,
+    seq: Rising<i64>,
+    venue_ts: Rising<i64>,
+    recv_ts: Rising<i64>,
+    symbol: Recurring<Word>,
+    flags: Recurring<u8>,
     own: Own,
 }
 
 /// The columns a dataset has for itself.
+#[allow(clippy::large_enum_variant, reason = "one for each open file")]
 enum Own {
     Trades(Trades),
     Quotes(Quotes),
     Books(Books),
     Levels(Levels),
     Gaps(Gaps),
-    Status(Int8Builder, UInt64Builder),
+    Status(Recurring<Word>, Recurring<u64>),
 }
 
 struct Trades {
-    price: Decimal128Builder,
-    size: Decimal128Builder,
-    side: Int8Builder,
-    trade_id: UInt64Builder,
-    trade_id_text: StringBuilder,
+    price: Recurring<i128>,
+    size: Recurring<i128>,
+    side: Recurring<Word>,
+    trade_id: Rising<u64>,
+    trade_id_text: Recurring<ShortText>,
 }
 
 struct Quotes {
     /// bid, bid_size, ask, ask_size.
-    values: [Decimal128Builder; 4],
-    venue_seq: Int64Builder,
+    values: [Recurring<i128>; 4],
+    venue_seq: Rising<i64>,
 }
 
-#[derive(Default)]
 struct Books {
-    action: Int8Builder,
+    action: Recurring<Word>,
     /// seq_first, seq_last, seq_prev.
-    seqs: [Int64Builder; 3],
-    checksum: UInt32Builder,
-    bids: UInt32Builder,
-    asks: UInt32Builder,
+    seqs: [Rising<i64>; 3],
+    checksum: Recurring<u32>,
+    bids: Recurring<u32>,
+    asks: Recurring<u32>,
 }
 
 struct Levels {
-    action: Int8Builder,
-    side: Int8Builder,
-    price: Decimal128Builder,
-    size: Decimal128Builder,
-    venue_seq: Int64Builder,
-    level: UInt32Builder,
+    action: Recurring<Word>,
+    side: Recurring<Word>,
+    price: Recurring<i128>,
+    size: Recurring<i128>,
+    venue_seq: Rising<i64>,
+    level: Recurring<u32>,
 }
 
 struct Gaps {
-    reason: Int8Builder,
-    first_missing: Int64Builder,
-    last_missing: Int64Builder,
-    from_ts: TimestampNanosecondBuilder,
-    to_ts: TimestampNanosecondBuilder,
-    events: UInt64Builder,
-}
-
-fn decimals() -> Decimal128Builder {
-    Decimal128Builder::new().with_data_type(DataType::Decimal128(DECIMAL_PRECISION, DECIMAL_SCALE))
-}
-
-fn times() -> TimestampNanosecondBuilder {
-    TimestampNanosecondBuilder::new().with_timezone("UTC")
+    reason: Recurring<Word>,
+    first_missing: Rising<i64>,
+    last_missing: Rising<i64>,
+    from_ts: Rising<i64>,
+    to_ts: Rising<i64>,
+    events: Recurring<u64>,
 }
 
 impl Rows {
-    pub(crate) fn new(dataset: Dataset) -> Self {
-        let own = match dataset {
-            Dataset::Trades => Own::Trades(Trades {
-                price: decimals(),
-                size: decimals(),
-                side: Int8Builder::new(),
-                trade_id: UInt64Builder::new(),
-                trade_id_text: StringBuilder::new(),
-            }),
-            Dataset::Quotes => Own::Quotes(Quotes {
-                values: [decimals(), decimals(), decimals(), decimals()],
-                venue_seq: Int64Builder::new(),
-            }),
-            Dataset::Books => Own::Books(Books::default()),
-            Dataset::Levels => Own::Levels(Levels {
-                action: Int8Builder::new(),
-                side: Int8Builder::new(),
-                price: decimals(),
-                size: decimals(),
-                venue_seq: Int64Builder::new(),
-                level: UInt32Builder::new(),
-            }),
-            Dataset::Gaps => Own::Gaps(Gaps {
-                reason: Int8Builder::new(),
-                first_missing: Int64Builder::new(),
-                last_missing: Int64Builder::new(),
-                from_ts: times(),
-                to_ts: times(),
-                events: UInt64Builder::new(),
-            }),
-            Dataset::Status => Own::Status(Int8Builder::new(), UInt64Builder::new()),
+    /// No rows yet; `columns` are those of the dataset's schema.
+    pub(crate) fn new(dataset: Dataset, columns: &[ColumnDescPtr]) -> Self {
+        let [epoch, seq, venue_ts, recv_ts, symbol, flags, own @ ..] = columns else {
+            unreachable!("every dataset has the common columns");
         };
         Self {
             len: 0,
-            epoch: UInt32Builder::new(),
-            seq: Int64Builder::new(),
-            venue_ts: times(),
-            recv_ts: times(),
-            symbol: Int32Builder::new(),
-            flags: UInt8Builder::new(),
-            own,
+            epoch: Column::new(epoch),
+            seq: Column::new(seq),
+            venue_ts: Column::new(venue_ts),
+            recv_ts: Column::new(recv_ts),
+            symbol: Column::new(symbol),
+            flags: Column::new(flags),
+            own: Own::new(dataset, own),
         }
     }
 
-    /// Rows waiting.
+    /// Rows that wait to be encoded.
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
     /// Appends one event of this dataset's kind that [`fits`]; `symbol` is its key in the venue's list of symbols.
-    pub(crate) fn push(&mut self, epoch: Epoch, seq: Seq, symbol: Option<i32>, event: &Event) {
+    pub(crate) fn push(&mut self, epoch: Epoch, seq: Seq, symbol: Option<u32>, event: &Event) {
         self.len += 1;
-        self.epoch.append_value(epoch.0);
+        self.epoch.push(epoch.0);
         // The sink takes no sequence beyond i64.
-        self.seq.append_value(seq.0.cast_signed());
-        self.venue_ts.append_option(nanos(event.venue_ts()));
-        self.recv_ts.append_option(nanos(event.recv_ts()));
-        self.symbol.append_option(symbol);
-        self.flags.append_value(event.flags().bits());
+        self.seq.push(seq.0.cast_signed());
+        self.venue_ts.push_option(nanos(event.venue_ts()));
+        self.recv_ts.push_option(nanos(event.recv_ts()));
+        self.symbol.push_option(symbol.map(Word));
+        self.flags.push(event.flags().bits());
         match (&mut self.own, event.body()) {
             (Own::Trades(columns), EventBody::Trade(body)) => columns.push(&body),
             (Own::Quotes(columns), EventBody::Quote(body)) => columns.push(&body),
@@ -188,172 +145,183 @@ impl Rows {
             (Own::Levels(columns), EventBody::Level(body)) => columns.push(&body),
             (Own::Gaps(columns), EventBody::Gap(body)) => columns.push(&body),
             (Own::Status(code, detail), EventBody::Status(Status { code: c, detail: d })) => {
-                code.append_value(key(StatusCode::ALL.iter().position(|&x| x == c)));
-                detail.append_value(d);
+                code.push(place(&StatusCode::ALL, c));
+                detail.push(d);
             }
             _ => debug_assert!(false, "a row goes to the dataset of its kind"),
         }
     }
 
-    /// Takes the rows as a batch; `symbols` are the venue's.
-    ///
-    /// # Errors
-    /// Never for columns of one length; the library checks.
-    pub(crate) fn take(&mut self, schema: SchemaRef, symbols: &StringArray) -> Result<RecordBatch, ArrowError> {
+    /// All columns, to encode the rows that wait; `symbols` are the venue's.
+    pub(crate) fn take_waiting(&mut self, symbols: &Words) -> Vec<&mut dyn EncodeColumn> {
         self.len = 0;
-        let symbol = DictionaryArray::<Int32Type>::try_new(self.symbol.finish(), Arc::new(symbols.clone()))?;
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.epoch.finish()),
-            Arc::new(self.seq.finish()),
-            Arc::new(self.venue_ts.finish()),
-            Arc::new(self.recv_ts.finish()),
-            Arc::new(symbol),
-            Arc::new(self.flags.finish()),
+        self.symbol.set_words(symbols);
+        self.columns()
+    }
+
+    /// All columns, in the order of the schema.
+    pub(crate) fn columns(&mut self) -> Vec<&mut dyn EncodeColumn> {
+        let mut columns: Vec<&mut dyn EncodeColumn> = vec![
+            &mut self.epoch,
+            &mut self.seq,
+            &mut self.venue_ts,
+            &mut self.recv_ts,
+            &mut self.symbol,
+            &mut self.flags,
         ];
-        match &mut self.own {
-            Own::Trades(rows) => rows.take(&mut columns)?,
-            Own::Quotes(rows) => rows.take(&mut columns),
-            Own::Books(rows) => rows.take(&mut columns)?,
-            Own::Levels(rows) => rows.take(&mut columns)?,
-            Own::Gaps(rows) => rows.take(&mut columns)?,
-            Own::Status(code, detail) => {
-                columns.push(labels(code, &StatusCode::ALL.map(StatusCode::name))?);
-                columns.push(Arc::new(detail.finish()));
+        self.own.add_to(&mut columns);
+        columns
+    }
+}
+
+impl Own {
+    fn new(dataset: Dataset, columns: &[ColumnDescPtr]) -> Self {
+        match (dataset, columns) {
+            (Dataset::Trades, [price, size, side, trade_id, trade_id_text]) => Self::Trades(Trades {
+                price: Column::new(price),
+                size: Column::new(size),
+                side: Column::new(side).with_words(&["buy", "sell"]),
+                trade_id: Column::new(trade_id),
+                trade_id_text: Column::new(trade_id_text),
+            }),
+            (Dataset::Quotes, [bid, bid_size, ask, ask_size, venue_seq]) => Self::Quotes(Quotes {
+                values: [bid, bid_size, ask, ask_size].map(Column::new),
+                venue_seq: Column::new(venue_seq),
+            }),
+            (Dataset::Books, [action, seq_first, seq_last, seq_prev, checksum, bids, asks]) => Self::Books(Books {
+                action: Column::new(action).with_words(&ACTIONS),
+                seqs: [seq_first, seq_last, seq_prev].map(Column::new),
+                checksum: Column::new(checksum),
+                bids: Column::new(bids),
+                asks: Column::new(asks),
+            }),
+            (Dataset::Levels, [action, side, price, size, venue_seq, level]) => Self::Levels(Levels {
+                action: Column::new(action).with_words(&ACTIONS),
+                side: Column::new(side).with_words(&["bid", "ask"]),
+                price: Column::new(price),
+                size: Column::new(size),
+                venue_seq: Column::new(venue_seq),
+                level: Column::new(level),
+            }),
+            (Dataset::Gaps, [reason, first_missing, last_missing, from_ts, to_ts, events]) => Self::Gaps(Gaps {
+                reason: Column::new(reason).with_words(&GapReason::ALL.map(GapReason::name)),
+                first_missing: Column::new(first_missing),
+                last_missing: Column::new(last_missing),
+                from_ts: Column::new(from_ts),
+                to_ts: Column::new(to_ts),
+                events: Column::new(events),
+            }),
+            (Dataset::Status, [code, detail]) => {
+                Self::Status(Column::new(code).with_words(&StatusCode::ALL.map(StatusCode::name)), Column::new(detail))
             }
+            _ => unreachable!("the columns are those of the dataset"),
         }
-        RecordBatch::try_new(schema, columns)
+    }
+
+    fn add_to<'a>(&'a mut self, columns: &mut Vec<&'a mut dyn EncodeColumn>) {
+        match self {
+            Self::Trades(Trades { price, size, side, trade_id, trade_id_text }) => {
+                columns.extend([price as &mut dyn EncodeColumn, size, side, trade_id, trade_id_text]);
+            }
+            Self::Quotes(Quotes { values, venue_seq }) => {
+                columns.extend(values.iter_mut().map(|value| value as &mut dyn EncodeColumn));
+                columns.push(venue_seq);
+            }
+            Self::Books(Books { action, seqs, checksum, bids, asks }) => {
+                columns.push(action);
+                columns.extend(seqs.iter_mut().map(|seq| seq as &mut dyn EncodeColumn));
+                columns.extend([checksum as &mut dyn EncodeColumn, bids, asks]);
+            }
+            Self::Levels(Levels { action, side, price, size, venue_seq, level }) => {
+                columns.extend([action as &mut dyn EncodeColumn, side, price, size, venue_seq, level]);
+            }
+            Self::Gaps(Gaps { reason, first_missing, last_missing, from_ts, to_ts, events }) => {
+                columns.extend([reason as &mut dyn EncodeColumn, first_missing, last_missing, from_ts, to_ts, events]);
+            }
+            Self::Status(code, detail) => columns.extend([code as &mut dyn EncodeColumn, detail]),
+        }
     }
 }
 
 impl Trades {
     fn push(&mut self, trade: &Trade) {
-        self.price.append_option(to_fixed(trade.price));
-        self.size.append_option(to_fixed(trade.size));
-        self.side.append_option(trade.side.map(side_key));
+        self.price.push(fixed(trade.price));
+        self.size.push(fixed(trade.size));
+        self.side.push_option(trade.side.map(side_word));
         let small = match trade.id {
             TradeId::Number(id) => u64::try_from(id).ok(),
             TradeId::None | TradeId::Uuid(_) => None,
         };
-        self.trade_id.append_option(small);
-        if small.is_some() || trade.id == TradeId::None {
-            self.trade_id_text.append_null();
-        } else {
-            self.trade_id_text.append_value(trade.id.to_string());
-        }
-    }
-
-    fn take(&mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
-        columns.push(Arc::new(self.price.finish()));
-        columns.push(Arc::new(self.size.finish()));
-        columns.push(labels(&mut self.side, &["buy", "sell"])?);
-        columns.push(Arc::new(self.trade_id.finish()));
-        columns.push(Arc::new(self.trade_id_text.finish()));
-        Ok(())
+        self.trade_id.push_option(small);
+        let is_text = small.is_none() && trade.id != TradeId::None;
+        self.trade_id_text.push_option(is_text.then(|| ShortText::of(trade.id).expect("an id has at most 39 bytes")));
     }
 }
 
 impl Quotes {
     fn push(&mut self, quote: &Quote) {
-        let values = [quote.bid, quote.bid_size, quote.ask, quote.ask_size];
-        for (column, value) in self.values.iter_mut().zip(values) {
-            column.append_option(value.and_then(to_fixed));
+        for (column, value) in self.values.iter_mut().zip([quote.bid, quote.bid_size, quote.ask, quote.ask_size]) {
+            column.push_option(value.map(fixed));
         }
-        self.venue_seq.append_option(number(quote.venue_seq));
-    }
-
-    fn take(&mut self, columns: &mut Vec<ArrayRef>) {
-        for column in &mut self.values {
-            columns.push(Arc::new(column.finish()));
-        }
-        columns.push(Arc::new(self.venue_seq.finish()));
+        self.venue_seq.push_option(number(quote.venue_seq));
     }
 }
 
 impl Books {
     fn push(&mut self, book: &Book) {
-        self.action.append_value(action_key(book.action));
+        self.action.push(action_word(book.action));
         for (column, seq) in self.seqs.iter_mut().zip([book.seq_first, book.seq_last, book.seq_prev]) {
-            column.append_option(number(seq));
+            column.push_option(number(seq));
         }
-        self.checksum.append_option(book.checksum);
-        self.bids.append_value(book.bids);
-        self.asks.append_value(book.asks);
-    }
-
-    fn take(&mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
-        columns.push(labels(&mut self.action, &ACTIONS)?);
-        for column in &mut self.seqs {
-            columns.push(Arc::new(column.finish()));
-        }
-        columns.push(Arc::new(self.checksum.finish()));
-        columns.push(Arc::new(self.bids.finish()));
-        columns.push(Arc::new(self.asks.finish()));
-        Ok(())
+        self.checksum.push_option(book.checksum);
+        self.bids.push(book.bids);
+        self.asks.push(book.asks);
     }
 }
 
 impl Levels {
     fn push(&mut self, level: &Level) {
-        self.action.append_value(action_key(level.action));
-        self.side.append_value(side_key(level.side));
-        self.price.append_option(to_fixed(level.price));
-        self.size.append_option(to_fixed(level.size));
-        self.venue_seq.append_option(number(level.venue_seq));
-        self.level.append_value(level.index);
-    }
-
-    fn take(&mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
-        columns.push(labels(&mut self.action, &ACTIONS)?);
-        columns.push(labels(&mut self.side, &["bid", "ask"])?);
-        columns.push(Arc::new(self.price.finish()));
-        columns.push(Arc::new(self.size.finish()));
-        columns.push(Arc::new(self.venue_seq.finish()));
-        columns.push(Arc::new(self.level.finish()));
-        Ok(())
+        self.action.push(action_word(level.action));
+        self.side.push(side_word(level.side));
+        self.price.push(fixed(level.price));
+        self.size.push(fixed(level.size));
+        self.venue_seq.push_option(number(level.venue_seq));
+        self.level.push(level.index);
     }
 }
 
 impl Gaps {
     fn push(&mut self, gap: &Gap) {
-        self.reason.append_value(key(GapReason::ALL.iter().position(|&x| x == gap.reason)));
-        self.first_missing.append_option(number(gap.first_missing));
-        self.last_missing.append_option(number(gap.last_missing));
-        self.from_ts.append_option(nanos(gap.from_ts));
-        self.to_ts.append_option(nanos(gap.to_ts));
-        self.events.append_option(gap.events);
-    }
-
-    fn take(&mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
-        columns.push(labels(&mut self.reason, &GapReason::ALL.map(GapReason::name))?);
-        columns.push(Arc::new(self.first_missing.finish()));
-        columns.push(Arc::new(self.last_missing.finish()));
-        columns.push(Arc::new(self.from_ts.finish()));
-        columns.push(Arc::new(self.to_ts.finish()));
-        columns.push(Arc::new(self.events.finish()));
-        Ok(())
+        self.reason.push(place(&GapReason::ALL, gap.reason));
+        self.first_missing.push_option(number(gap.first_missing));
+        self.last_missing.push_option(number(gap.last_missing));
+        self.from_ts.push_option(nanos(gap.from_ts));
+        self.to_ts.push_option(nanos(gap.to_ts));
+        self.events.push_option(gap.events);
     }
 }
 
-/// Words of the `action` columns, by [`action_key`].
+/// [`to_fixed`] of a value of an event that [`fits`].
+fn fixed(value: Decimal) -> i128 {
+    to_fixed(value).expect("the sink refuses events that do not fit")
+}
+
+/// Words of the `action` columns, by [`action_word`].
 const ACTIONS: [&str; 2] = ["snapshot", "delta"];
 
-fn action_key(action: BookAction) -> i8 {
-    i8::from(action == BookAction::Delta)
+fn action_word(action: BookAction) -> Word {
+    Word(u32::from(action == BookAction::Delta))
 }
 
 /// 0 for buy and bid, 1 for sell and ask.
-fn side_key(side: Side) -> i8 {
-    i8::from(side == Side::Sell)
+fn side_word(side: Side) -> Word {
+    Word(u32::from(side == Side::Sell))
 }
 
-/// A place in a list of a few words.
-fn key(position: Option<usize>) -> i8 {
-    position.and_then(|at| i8::try_from(at).ok()).unwrap_or(0)
-}
-
-fn labels(keys: &mut Int8Builder, words: &[&str]) -> Result<ArrayRef, ArrowError> {
-    let words = Arc::new(StringArray::from(words.to_vec()));
-    Ok(Arc::new(DictionaryArray::<Int8Type>::try_new(keys.finish(), words)?))
+/// The place of a value in the list of all.
+fn place<T: PartialEq>(all: &[T], value: T) -> Word {
+    let place = (0..).map(Word).zip(all).find(|(_, one)| **one == value);
+    place.expect("the list holds all").0
 }
 
 fn nanos(time: Option<UnixNanos>) -> Option<i64> {

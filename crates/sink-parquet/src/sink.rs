@@ -7,6 +7,7 @@ use crate::audit;
 use crate::config::ParquetConfig;
 use crate::dataset::Dataset;
 use crate::disk::{Disk, SystemDisk, make_dirs};
+use crate::encode::Press;
 use crate::error::{SINK, fatal, unknown};
 use crate::late;
 use crate::part::{Part, PartKey};
@@ -21,6 +22,7 @@ pub struct ParquetSink {
     config: ParquetConfig,
     disk: Box<dyn Disk>,
     venues: Venues,
+    press: Press,
     stream: Option<Recovered>,
     parts: Vec<Part>,
     /// By venue and dataset: the partition written last.
@@ -76,14 +78,14 @@ impl ParquetSink {
         if config.row_group_rows_max == 0 || config.open_files_max == 0 || config.file_bytes_max == 0 {
             return Err(fatal("file size, rows of a row group and open files must be above 0".to_owned(), None));
         }
-        Dataset::Trades
-            .properties(config.compression_level, config.row_group_rows_max)
+        let press = Press::new(config.compression_level)
             .map_err(|e| fatal(format!("compression level {}: {e}", config.compression_level), None))?;
         make_dirs(disk.as_ref(), &config.dir)?;
         Ok(Self {
             config,
             disk,
             venues: Venues::new(instruments),
+            press,
             stream: None,
             parts: Vec::new(),
             routes: Vec::new(),
@@ -130,7 +132,7 @@ impl ParquetSink {
                 let part = &mut self.parts[at];
                 part.push(seq, symbol, event);
                 if part.wants_encoding() {
-                    part.encode(self.venues.symbols(venue))?;
+                    part.encode(self.venues.symbols(venue), &mut self.press)?;
                 }
             }
         }
@@ -195,7 +197,7 @@ impl ParquetSink {
         self.settle()?;
         while self.parts.iter().map(Part::memory_bytes).sum::<usize>() > self.config.memory_bytes_max {
             let Some(largest) = self.parts.iter_mut().max_by_key(|part| part.memory_bytes()) else { break };
-            largest.end_row_group(self.venues.symbols(largest.key.venue))?;
+            largest.end_row_group(self.venues.symbols(largest.key.venue), &mut self.press)?;
             largest.drain(self.disk.as_ref())?;
         }
         Ok(())
@@ -205,7 +207,7 @@ impl ParquetSink {
     fn close_where(&mut self, choose: impl Fn(&Part) -> bool) -> Result<(), SinkError> {
         for part in &mut self.parts {
             if !part.is_closed() && choose(part) {
-                part.close(self.venues.symbols(part.key.venue))?;
+                part.close(self.venues.symbols(part.key.venue), &mut self.press)?;
             }
         }
         Ok(())
@@ -327,7 +329,7 @@ impl Sink for ParquetSink {
 
     /// The event becomes a file of its own.
     fn store_late(&mut self, stream: StreamId, epoch: Epoch, seq: Seq, event: &Event) -> Result<bool, SinkError> {
-        late::store(&self.config, self.disk.as_ref(), &mut self.venues, (stream, epoch, seq), event)
+        late::store(&self.config, self.disk.as_ref(), &mut self.venues, &mut self.press, (stream, epoch, seq), event)
     }
 
     /// Reads every finished file of the start; rows above the position are stored early, by partitions that are ahead.

@@ -1,8 +1,9 @@
 //! From instrument id to venue and symbol by index: no text is hashed per event.
 
-use arrow_array::StringArray;
+use crate::encode::Words;
 use feedd_core::Instruments;
 use feedd_model::InstrumentId;
+use std::sync::Arc;
 
 /// Folder name of events that concern a whole connection.
 pub(crate) const NO_VENUE: &str = "_";
@@ -15,14 +16,13 @@ pub(crate) struct VenueIndex(pub(crate) u16);
 pub(crate) struct Venues {
     instruments: Instruments,
     /// By instrument id; place 0 is [`InstrumentId::NONE`].
-    places: Vec<(VenueIndex, Option<i32>)>,
+    places: Vec<(VenueIndex, Option<u32>)>,
     venues: Vec<Venue>,
 }
 
 struct Venue {
     name: String,
-    symbols: Vec<String>,
-    array: StringArray,
+    symbols: Words,
 }
 
 impl Venues {
@@ -43,7 +43,7 @@ impl Venues {
     }
 
     /// Venue and symbol key of an instrument that [`Venues::knows`].
-    pub(crate) fn place(&self, id: InstrumentId) -> (VenueIndex, Option<i32>) {
+    pub(crate) fn place(&self, id: InstrumentId) -> (VenueIndex, Option<u32>) {
         self.places[id.0 as usize]
     }
 
@@ -52,15 +52,14 @@ impl Venues {
     }
 
     /// The venue's symbols, in the order of their keys.
-    pub(crate) fn symbols(&self, venue: VenueIndex) -> &StringArray {
-        &self.venues[usize::from(venue.0)].array
+    pub(crate) fn symbols(&self, venue: VenueIndex) -> &Words {
+        &self.venues[usize::from(venue.0)].symbols
     }
 
     /// The venue of that name, new or known.
     pub(crate) fn index_of(&mut self, name: &str) -> VenueIndex {
         let at = self.venues.iter().position(|venue| venue.name == name).unwrap_or_else(|| {
-            let array = StringArray::from(Vec::<String>::new());
-            self.venues.push(Venue { name: name.to_owned(), symbols: Vec::new(), array });
+            self.venues.push(Venue { name: name.to_owned(), symbols: Words::default() });
             self.venues.len() - 1
         });
         VenueIndex(u16::try_from(at).expect("venues are named in the configuration, far below 65,536"))
@@ -72,14 +71,10 @@ impl Venues {
         {
             let index = self.index_of(&next.venue);
             let venue = &mut self.venues[usize::from(index.0)];
-            let key = i32::try_from(venue.symbols.len()).expect("symbols of a venue stay below 2^31");
-            venue.symbols.push(next.symbol.to_string());
+            let key = u32::try_from(venue.symbols.len()).expect("symbols of a venue stay below 2^32");
+            // Copied once for each time that it grew while a file was open.
+            Arc::make_mut(&mut venue.symbols).push(next.symbol.to_string());
             self.places.push((index, Some(key)));
-        }
-        for venue in &mut self.venues {
-            if venue.symbols.len() != arrow_array::Array::len(&venue.array) {
-                venue.array = StringArray::from(venue.symbols.clone());
-            }
         }
     }
 }
