@@ -15,13 +15,15 @@ use anyhow::{Context, Result, ensure};
 use feedd_core::dead_letters::DeadLetters;
 use feedd_core::outlet::Budget;
 use feedd_core::wait::WaitStrategy;
-use feedd_core::{Clock, Instruments, Source, Stop, SystemClock};
+use feedd_core::{Clock, Instruments, Outlet, Stop, SystemClock};
+use feedd_model::UnixNanos;
 use feedd_sink_null::NullSink;
-use feedd_venues::pace::Rate;
-use feedd_venues::sim::SimConfig;
-use feedd_venues::sources::{SimSource, SourceParts};
+use feedd_venues::intake::{Intake, IntakeParts};
+use feedd_venues::sim::{SimConfig, SimKind, SimMarket};
+use feedd_venues::table;
 use feedd_venues::validate::ValidationConfig;
 use serde_json::json;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,6 +41,16 @@ const READY: usize = 1024;
 const RING: usize = 10_000;
 const BURST: usize = 64;
 const FRAME_BYTES_MAX: usize = 16 << 20;
+const VENUE: &str = "sim";
+/// The connection of the simulated market's streams.
+const CONN: &str = "ws-1";
+/// Frames made beforehand and sent again and again: 40 of each of a thousand symbols.
+const FRAMES: usize = 40_000;
+/// From one frame to the next, and the first one's time.
+const STEP_NANOS: i64 = 10_000;
+const START: UnixNanos = UnixNanos(1_723_075_200_000_000_000);
+/// Frames with one receive time: what a socket brings at once.
+const FRAMES_TOGETHER: usize = 16;
 /// Rounds that a figure worth quoting needs.
 const ROUNDS_QUOTABLE: u32 = 5;
 
@@ -48,7 +60,7 @@ const C2: Goal = Goal { name: "C2", what: "cost an event, most events / fewest e
 /// A case and its size.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// The whole way of a recorder in one process, with so many symbols.
+    /// From text to the sink, with so many symbols.
     Market { symbols: usize },
     /// Events that are ready, so many.
     Ready { events: u64 },
@@ -89,10 +101,12 @@ pub(crate) fn measure(args: &GrowthArgs, interrupt: &Interrupt) -> Result<Report
     }
     let market_events = MARKET_EVENTS.min(events_max / 10);
     let trades = Trades::simulate(READY)?;
+    let texts = SYMBOLS.into_iter().map(|symbols| Ok((symbols, Arc::new(frames(symbols)?))));
+    let texts: HashMap<usize, Arc<Vec<String>>> = texts.collect::<Result<_>>()?;
     let cases: Vec<Case> = ways.iter().map(|way| way.case()).collect();
     let plan = Plan { cases: cases.clone(), unit: NS_PER_EVENT, rounds: args.rounds, cores };
     let rounds = plan.hold(interrupt, &mut |at, _| match ways[at] {
-        Way::Market { symbols } => market(symbols, market_events, cores, &place),
+        Way::Market { symbols } => market(&texts[&symbols], market_events, cores, &place),
         Way::Ready { events } => {
             // Spinning: a batching thread that naps first measures for 3 ms what naps cost, which a short run would show.
             let wait = WaitStrategy::Spin;
@@ -105,35 +119,47 @@ pub(crate) fn measure(args: &GrowthArgs, interrupt: &Interrupt) -> Result<Report
     Ok(report)
 }
 
-/// Text of the simulated market, decoded, validated, through ring and batching thread to a null sink.
-fn market(symbols: usize, events: u64, cores: Option<[usize; 2]>, dir: &Path) -> Result<Sample> {
+/// Text of the simulated market. Its snapshots are left out: more symbols have more of them, and a level costs less than a
+/// trade.
+fn frames(symbols: usize) -> Result<Vec<String>> {
+    let mut market = SimMarket::new(&SimConfig { symbols: symbol_names(symbols), ..SimConfig::default() })?;
+    let (mut frames, mut now) = (Vec::with_capacity(FRAMES), START);
+    while frames.len() < FRAMES {
+        let mut text = String::new();
+        now = UnixNanos(now.0 + STEP_NANOS);
+        let frame = market.next_frame(now, &mut text);
+        if frame.kind == SimKind::Frame && frame.conn == CONN {
+            frames.push(text);
+        }
+    }
+    Ok(frames)
+}
+
+/// These frames again and again, decoded, validated, through ring and batching thread to a null sink.
+fn market(frames: &Arc<Vec<String>>, events: u64, cores: Option<[usize; 2]>, dir: &Path) -> Result<Sample> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let line = Line {
-        ring: RING,
-        wait: WaitStrategy::Adaptive,
-        cores,
-        clock,
-        stop: Stop::new(),
-        budget: Some(Budget::new(events)),
-    };
+    let (ring, wait, stop) = (RING, WaitStrategy::Adaptive, Stop::new());
+    let line = Line { ring, wait, cores, clock, stop, budget: Some(Budget::new(events)) };
     let dir = tempfile::Builder::new().prefix("growth-").tempdir_in(dir).context("making a folder")?;
     let instruments = Instruments::in_memory();
     let null = NullSink::new();
     let counts = null.counts();
     let (storage, way) =
         Storage::start_with(Store::Null, Box::new(null), &instruments, dir.path(), &line.clock, &line.stop)?;
-    let parts = SourceParts {
-        name: "sim".to_owned(),
+    let parts = IntakeParts {
+        source: VENUE.to_owned(),
+        venue: VENUE.to_owned(),
+        decoder: table::decoder_for(VENUE).context("there is no decoder for the simulated market")?,
         validation: ValidationConfig::default(),
         instruments,
         dead_letters: DeadLetters::disabled(),
         keep_unknown: false,
         frame_bytes_max: FRAME_BYTES_MAX,
+        check: None,
     };
-    let config = SimConfig { symbols: symbol_names(symbols), ..SimConfig::default() };
-    let mut source = SimSource::new(parts, &config, Rate::Max, None)?;
+    let frames = frames.clone();
     let begin = Instant::now();
-    let ran = line.run(way, move |outlet| Ok(source.run(outlet)?))?;
+    let ran = line.run(way, move |outlet| deliver(&frames, Intake::new(parts, outlet), outlet))?;
     let wall = storage.drain(begin)?;
     let counters = &ran.counters;
     let lost = counters.frames_rejected.total() + counters.events_rejected.total() + counters.events_dropped.total();
@@ -153,6 +179,22 @@ fn market(symbols: usize, events: u64, cores: Option<[usize; 2]>, dir: &Path) ->
     Ok(sample)
 }
 
+/// As a source that reads several frames at once from its socket, until the bound is reached.
+fn deliver(frames: &[String], mut intake: Intake, outlet: &mut Outlet) -> Result<()> {
+    let counters = outlet.counters().clone();
+    loop {
+        for together in frames.chunks(FRAMES_TOGETHER) {
+            let received = intake.received(outlet);
+            for frame in together {
+                intake.frame(CONN, frame, Some(received), &counters)?;
+                if intake.is_due(outlet) && intake.publish(outlet).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
 fn sample(ns_per_event: f64, events: u64) -> Sample {
     let [rss, rss_peak] = ["VmRSS:", "VmHWM:"].map(memory_mib);
     let details = [("events", json!(events)), ("rss_mib", json!(rss)), ("rss_peak_mib", json!(rss_peak))];
@@ -170,8 +212,8 @@ fn memory_mib(name: &str) -> Option<f64> {
 fn tell(report: &mut Report, rounds: &Rounds, cases: &[Case], market_events: u64) {
     report.notes = vec![
         format!(
-            "simulated market: {market_events} events a run, its text decoded, validated and through ring and batching \
-             thread to a null sink, as the recorder runs it; what writes the text is in the time"
+            "simulated market: {market_events} events a run, its text (written before) decoded, validated and through ring \
+             and batching thread to a null sink, as the recorder runs it"
         ),
         "events that are ready: as the pipeline of `hot-path`; the shortest runs hold the start of the threads"
             .to_owned(),

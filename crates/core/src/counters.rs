@@ -146,6 +146,8 @@ pub struct SourceCounters {
     pub clock_step_ns: AtomicI64,
     /// Raw texts that could not be kept because the writer of dead letters was behind.
     pub dead_letters_missed: Counter,
+    /// Of a live session.
+    pub session: SessionCounters,
     /// Written by the batching thread: events taken from the ring, which is when they are accepted. On lines of their own,
     /// these three: a line that two threads write goes to and fro at each burst.
     pub events_accepted: CachePadded<Counter>,
@@ -182,11 +184,41 @@ impl SourceCounters {
             clock_steps: Counter::default(),
             clock_step_ns: AtomicI64::new(0),
             dead_letters_missed: Counter::default(),
+            session: SessionCounters::default(),
             events_accepted: CachePadded::default(),
             ring_peak: CachePadded::default(),
             ring_peak_ever: CachePadded::default(),
         }
     }
+}
+
+/// What the session of a live source counts; all zero for others. Written by its producer thread.
+#[derive(Debug, Default)]
+pub struct SessionCounters {
+    /// Connections opened.
+    pub connections_opened: Counter,
+    /// Connections that ended, whoever ended them.
+    pub connections_closed: Counter,
+    /// Attempts to connect that failed.
+    pub connections_failed: Counter,
+    /// Connections opened in place of one that broke.
+    pub reconnects: Counter,
+    /// Books that were whole again after a hole.
+    pub resynchronised: Counter,
+    /// REST requests.
+    pub pulls: Counter,
+    /// REST requests that failed or were refused.
+    pub pulls_failed: Counter,
+    /// Trades that were missing and came by REST.
+    pub trades_backfilled: Counter,
+    /// Lines that found no room on the way to the tape.
+    pub tape_lines_dropped: Counter,
+    /// Streams recorded, now.
+    pub streams: Counter,
+    /// Of these: silent for so long that they must be broken, now.
+    pub streams_mute: Counter,
+    /// Connections that are subscribed and heard, now.
+    pub connections_live: Counter,
 }
 
 /// What the batching thread counts.

@@ -229,17 +229,20 @@ pub enum GapReason {
     JournalDamaged,
     /// Journalled, but given up at the journal's byte limit while this sink, which is not required, was away.
     SinkBehind,
+    /// The depth messages of a book do not follow each other, or its checksum is wrong.
+    BookSequence,
 }
 
 impl GapReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::VenueSequence,
         Self::Disconnected,
         Self::RingFull,
         Self::RecorderDown,
         Self::JournalDamaged,
         Self::SinkBehind,
+        Self::BookSequence,
     ];
 
     /// The name as stored.
@@ -252,6 +255,7 @@ impl GapReason {
             Self::RecorderDown => "recorder_down",
             Self::JournalDamaged => "journal_damaged",
             Self::SinkBehind => "sink_behind",
+            Self::BookSequence => "book_sequence",
         }
     }
 }
@@ -281,12 +285,21 @@ pub enum StatusCode {
     ClockForward,
     /// The recorder's wall clock was set back; the detail is as for [`StatusCode::ClockForward`].
     ClockBack,
+    /// Trades of a gap were fetched later and are stored with [`Flags::BACKFILLED`]; the detail is how many.
+    Backfilled,
 }
 
 impl StatusCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Connected, Self::Disconnected, Self::Resynchronised, Self::Ended, Self::ClockForward, Self::ClockBack];
+    pub const ALL: [Self; 7] = [
+        Self::Connected,
+        Self::Disconnected,
+        Self::Resynchronised,
+        Self::Ended,
+        Self::ClockForward,
+        Self::ClockBack,
+        Self::Backfilled,
+    ];
 
     /// The name as stored.
     #[must_use]
@@ -298,6 +311,7 @@ impl StatusCode {
             Self::Ended => "ended",
             Self::ClockForward => "clock_forward",
             Self::ClockBack => "clock_back",
+            Self::Backfilled => "backfilled",
         }
     }
 }
@@ -323,7 +337,8 @@ mod tests {
     /// Journals hold these numbers: they stay as they are.
     #[test]
     fn status_codes_keep_their_numbers_and_names() {
-        let names = ["connected", "disconnected", "resynchronised", "ended", "clock_forward", "clock_back"];
+        let names =
+            ["connected", "disconnected", "resynchronised", "ended", "clock_forward", "clock_back", "backfilled"];
         assert_eq!(StatusCode::ALL.map(StatusCode::name), names);
         assert!(StatusCode::ALL.iter().enumerate().all(|(number, code)| *code as usize == number));
     }

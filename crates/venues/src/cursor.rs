@@ -5,7 +5,7 @@
 //! [`crate::scan::Scanner`], which takes all that JSON allows. So whatever is taken here must mean the same there.
 
 use crate::message::Num;
-use crate::scan::{Token, TokenKind, plain_len};
+use crate::scan::{Token, TokenKind, number_len, plain_len};
 use feedd_model::{Decimal, front_digits};
 
 /// Walks one text from front to back, as long as it is as expected.
@@ -149,6 +149,33 @@ impl<'a> Cursor<'a> {
         Some(num)
     }
 
+    /// A decimal printed as a number of JSON: up to the comma, brace or bracket behind it, which is not taken.
+    #[inline(always)]
+    pub fn number(&mut self) -> Option<Num> {
+        // A zero in front has to be followed by the point, and the front of a number ends with a digit.
+        if let Some((value, len)) = Decimal::parse_front(self.rest)
+            && matches!(self.rest.get(len), Some(b',' | b'}' | b']'))
+            && !matches!(self.rest, [b'0', b'0'..=b'9', ..])
+        {
+            let num = self.num(value, len)?;
+            self.rest = &self.rest[len..];
+            return Some(num);
+        }
+        self.any_number()
+    }
+
+    /// The general form of [`Cursor::number`]: any length, signs, exponents.
+    fn any_number(&mut self) -> Option<Num> {
+        let len = number_len(self.rest)?;
+        let (text, rest) = self.rest.split_at_checked(len)?;
+        if !matches!(rest.first(), Some(b',' | b'}' | b']')) {
+            return None;
+        }
+        let num = self.num(Decimal::parse(text).ok()?, len)?;
+        self.rest = rest;
+        Some(num)
+    }
+
     #[inline(always)]
     fn num(&self, value: Decimal, len: usize) -> Option<Num> {
         Some(Num { value, start: u32::try_from(self.at()).ok()?, len: u32::try_from(len).ok()? })
@@ -249,6 +276,23 @@ mod tests {
             let plain = source.bytes().take_while(|byte| *byte >= 0x20 && !b"\"\\".contains(byte)).count();
             let expected = (source.as_bytes()[plain] == b'"').then(|| &source[..plain]);
             prop_assert_eq!(cursor.string(), expected);
+        }
+
+        /// A number is taken exactly when the scanner takes it as one, and means the same.
+        #[test]
+        fn numbers_are_those_of_the_scanner(text in "-?[0-9]{0,12}(\\.[0-9]{0,12})?([eE][+-]?[0-9])?", end in "[,}\\]]", behind in "[ -~]{0,12}") {
+            let source = format!("{text}{end}{behind}");
+            let mut scanner = crate::scan::Scanner::new(&source).unwrap();
+            let token = scanner.value().ok().filter(|token| token.kind == TokenKind::Number && token.len as usize == text.len());
+            let expected = token.and_then(|token| Some((Decimal::parse(token.bytes(&source)).ok()?, token.start, token.len)));
+            let mut cursor = cursor(&source);
+            let got = cursor.number();
+            let printed = |value: Decimal| (value.mantissa(), value.scale());
+            prop_assert_eq!(
+                got.map(|num| (printed(num.value), num.start, num.len)),
+                expected.map(|(value, start, len)| (printed(value), start, len))
+            );
+            prop_assert_eq!(cursor.at(), if got.is_some() { text.len() } else { 0 });
         }
 
         /// The value is that of the one parser of decimals, wherever the text ends.

@@ -5,6 +5,7 @@
 
 use crate::message::MessageSink;
 use crate::scan::JsonError;
+use feedd_model::VenueSeq;
 use std::fmt;
 
 /// Largest frame that is decoded, in bytes. The largest ones recorded so far have 5 MB.
@@ -17,6 +18,12 @@ pub trait Decoder: Send {
 
     /// Reads one frame that arrived on `conn`.
     fn decode<'f>(&mut self, conn: &str, frame: &'f str, out: &mut dyn MessageSink) -> Outcome<'f>;
+
+    /// The venue's own number of the last frame among all of its connection, where it counts every one, also those without a
+    /// message.
+    fn connection_sequence(&self) -> Option<VenueSeq> {
+        None
+    }
 
     /// As [`Decoder::decode`], for bytes that have not been checked to be UTF-8.
     fn decode_bytes<'f>(&mut self, conn: &str, frame: &'f [u8], out: &mut dyn MessageSink) -> Outcome<'f> {
@@ -37,7 +44,7 @@ pub enum Outcome<'f> {
     Messages(usize),
     /// Belongs to the connection, not to the market.
     Control {
-        /// What it is: [`CONTROL_ACK`], [`CONTROL_ERROR`] or [`CONTROL_SHUTDOWN`].
+        /// What it is: [`CONTROL_ACK`], [`CONTROL_ERROR`], [`CONTROL_ALIVE`] or [`CONTROL_SHUTDOWN`].
         name: &'static str,
         /// How the venue calls it.
         label: Label<'f>,
@@ -52,6 +59,8 @@ pub enum Outcome<'f> {
 pub const CONTROL_ACK: &str = "ack";
 /// The venue refused a request.
 pub const CONTROL_ERROR: &str = "error";
+/// The venue tells that the connection or its system is alive: a heartbeat, the answer to a ping, a status.
+pub const CONTROL_ALIVE: &str = "alive";
 /// The venue is about to close the connection.
 pub const CONTROL_SHUTDOWN: &str = "server_shutdown";
 

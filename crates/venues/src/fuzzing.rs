@@ -5,31 +5,43 @@ use crate::binance::BinanceDecoder;
 use crate::capture::CaptureReader;
 use crate::decoder::{Decoder, Outcome};
 use crate::message::{Message, Num};
+use crate::table;
 use feedd_model::Decimal;
 use std::path::Path;
 
-/// Decodes one frame, with and without a REST request before it.
+/// Decodes one of Binance's frames, with and without a REST request before it.
+///
+/// # Panics
+/// As [`decode_frame_of`].
+pub fn decode_frame(bytes: &[u8]) {
+    let mut decoder = BinanceDecoder::default();
+    decode(&mut decoder, bytes);
+    decoder.request("rest", "GET https://host/api/v3/depth?symbol=BTCUSDT");
+    decode(&mut decoder, bytes);
+}
+
+/// Decodes one frame of a venue, twice: what the first time left in the decoder must do no harm.
 ///
 /// # Panics
 /// When a promise is broken: a number's text that does not read back as its value, or an outcome that does not tell what
-/// was handed out.
-pub fn decode_frame(bytes: &[u8]) {
-    let mut decoder = BinanceDecoder::default();
-    for request in [None, Some("GET https://host/api/v3/depth?symbol=BTCUSDT")] {
-        if let Some(request) = request {
-            decoder.request("rest", request);
-        }
-        let mut handed_out = 0;
-        let outcome = decoder.decode_bytes("rest", bytes, &mut |frame: &str, message: &Message<'_>| {
-            handed_out += 1;
-            assert!(!message.symbol().is_empty(), "a message has a symbol");
-            for_each_number(message, &mut |num| {
-                assert_eq!(Decimal::parse(num.text(frame).as_bytes()), Ok(num.value), "a number's text is its value");
-            });
+/// was handed out. When there is no such venue.
+pub fn decode_frame_of(venue: &str, bytes: &[u8]) {
+    let mut decoder = table::decoder_for(venue).expect("fuzz targets name venues of the table");
+    decode(&mut *decoder, bytes);
+    decode(&mut *decoder, bytes);
+}
+
+fn decode(decoder: &mut dyn Decoder, bytes: &[u8]) {
+    let mut handed_out = 0;
+    let outcome = decoder.decode_bytes("rest", bytes, &mut |frame: &str, message: &Message<'_>| {
+        handed_out += 1;
+        assert!(!message.symbol().is_empty(), "a message has a symbol");
+        for_each_number(message, &mut |num| {
+            assert_eq!(Decimal::parse(num.text(frame).as_bytes()), Ok(num.value), "a number's text is its value");
         });
-        let told = if let Outcome::Messages(count) = outcome { count } else { 0 };
-        assert_eq!(told, handed_out, "the outcome tells what was handed out");
-    }
+    });
+    let told = if let Outcome::Messages(count) = outcome { count } else { 0 };
+    assert_eq!(told, handed_out, "the outcome tells what was handed out");
 }
 
 /// Reads a plain capture and decodes its frames.

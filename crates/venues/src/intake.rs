@@ -3,15 +3,18 @@
 //! Hot path: no allocation, lock, log or system call per frame once every instrument has been seen
 //! (tests/no_alloc.rs counts). Rejected frames leave it: their text goes to the dead letters.
 
+use crate::check::book::OrderBook;
+use crate::check::{Checker, Judgement, Rules, Want};
 use crate::decoder::{Decoder, Outcome, Reject, RejectReason};
 use crate::message::{Message, MessageSink};
+use crate::table::{self, SymbolScope};
 use crate::to_events;
 use crate::validate::{TradeReject, ValidationConfig, Validator, Verdict};
 use feedd_core::counters::SourceCounters;
 use feedd_core::dead_letters::{DeadLetter, DeadLetters};
 use feedd_core::outlet::Ended;
 use feedd_core::{Burst, Instruments, Outlet, SourceError, Stop};
-use feedd_model::{Flags, InstrumentId, UnixNanos};
+use feedd_model::{Event, EventBody, EventHead, Flags, InstrumentId, Status, StatusCode, UnixNanos, VenueSeq};
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
@@ -64,6 +67,8 @@ pub struct IntakeParts {
     pub keep_unknown: bool,
     /// Longest frame, bytes.
     pub frame_bytes_max: usize,
+    /// How messages are checked against each other; `None` for recordings, which stay as they are.
+    pub check: Option<Rules>,
 }
 
 /// The way from a frame to the ring.
@@ -80,14 +85,23 @@ pub struct Intake {
 struct Collector {
     venue: String,
     instruments: Instruments,
+    /// Ids by the names under which the dictionary knows the symbols.
     ids: FxHashMap<Box<str>, InstrumentId>,
+    /// Within what a symbol of this venue names one instrument.
+    symbol_scope: SymbolScope,
+    /// With [`SymbolScope::Connection`]: `connection/` of the frame at hand, and a symbol behind it.
+    name: String,
+    /// Bytes of `connection/`.
+    connection_bytes: usize,
     validator: Validator,
+    check: Option<Checker>,
     burst: Burst,
     recv_ts: Option<UnixNanos>,
     /// Of the recorder's clock, for every event of the frames that it has stamped.
     clock_flags: Flags,
     /// Set by [`MessageSink::message`], looked at after each frame.
     decoded: u64,
+    duplicates: u64,
     rejected: Option<TradeReject>,
     unnamed: Option<SourceError>,
     rejected_counts: [u64; TradeReject::ALL.len()],
@@ -105,14 +119,19 @@ impl Intake {
             keep_unknown: parts.keep_unknown,
             frame_bytes_max: parts.frame_bytes_max,
             collector: Collector {
+                symbol_scope: table::venue(&parts.venue).map_or(SymbolScope::Venue, |venue| venue.symbol_scope),
+                name: String::new(),
+                connection_bytes: 0,
                 venue: parts.venue,
                 instruments: parts.instruments,
                 ids: FxHashMap::default(),
                 validator: Validator::new(parts.validation),
+                check: parts.check.map(Checker::new),
                 burst: Burst::with_capacity(BURST_EVENTS),
                 recv_ts: None,
                 clock_flags: Flags::NONE,
                 decoded: 0,
+                duplicates: 0,
                 rejected: None,
                 unnamed: None,
                 rejected_counts: [0; TradeReject::ALL.len()],
@@ -146,15 +165,36 @@ impl Intake {
         recv_ts: Option<UnixNanos>,
         counters: &SourceCounters,
     ) -> Result<(), SourceError> {
+        self.frame_outcome(conn, frame, recv_ts, counters).map(drop)
+    }
+
+    /// The same, and says what became of the frame.
+    ///
+    /// # Errors
+    /// As [`Intake::frame`].
+    pub fn frame_outcome<'f>(
+        &mut self,
+        conn: &str,
+        frame: &'f str,
+        recv_ts: Option<UnixNanos>,
+        counters: &SourceCounters,
+    ) -> Result<Outcome<'f>, SourceError> {
         counters.frames.add(1);
         counters.bytes.add(frame.len() as u64);
         if frame.len() > self.frame_bytes_max {
-            self.reject(Reject::new(RejectReason::TooLarge, "frame"), "", frame.as_bytes(), recv_ts, counters);
-            return Ok(());
+            let reject = Reject::new(RejectReason::TooLarge, "frame");
+            self.reject(reject, "", frame.as_bytes(), recv_ts, counters);
+            return Ok(Outcome::Rejected(reject));
         }
         self.collector.recv_ts = recv_ts;
-        match self.decoder.decode(conn, frame, &mut self.collector) {
-            Outcome::Messages(_) => return self.settle(frame, counters),
+        self.collector.connection(conn);
+        if let Some(check) = &mut self.collector.check {
+            check.begin_frame(conn);
+        }
+        let outcome = self.decoder.decode(conn, frame, &mut self.collector);
+        self.collector.end_frame(self.decoder.connection_sequence(), counters);
+        match outcome {
+            Outcome::Messages(_) => self.settle(frame, counters)?,
             Outcome::Control { .. } => counters.frames_control.add(1),
             Outcome::Unknown(label) => {
                 counters.frames_unknown.add(1);
@@ -164,7 +204,7 @@ impl Intake {
             }
             Outcome::Rejected(reject) => self.reject(reject, "", frame.as_bytes(), recv_ts, counters),
         }
-        Ok(())
+        Ok(outcome)
     }
 
     /// Counts and keeps something that never became a frame (a bad line of a recording).
@@ -172,6 +212,71 @@ impl Intake {
         counters.frames.add(1);
         counters.bytes.add(raw.len() as u64);
         self.reject(reject, place, raw, None, counters);
+    }
+
+    /// A connection was opened and subscribed: from here on its trades are new ones.
+    pub fn opened(&mut self, conn: &str, at: Option<UnixNanos>, counters: &SourceCounters) {
+        self.collector.note(counters, |check, burst| check.opened(conn, at, burst));
+    }
+
+    /// A connection ended; `code` is the venue's close code, 0 when there was none.
+    pub fn closed(&mut self, conn: &str, code: u16, at: Option<UnixNanos>, counters: &SourceCounters) {
+        self.collector.note(counters, |check, burst| check.closed(conn, code, at, burst));
+    }
+
+    /// A symbol was silent for too long although its connection is open.
+    pub fn silent(&mut self, symbol: &str) {
+        if let (Some(check), Some(id)) = (&mut self.collector.check, self.collector.ids.get(symbol)) {
+            check.silent(*id);
+        }
+    }
+
+    /// The session is over: interruptions that nothing has ended last until now.
+    pub fn ended(&mut self, at: Option<UnixNanos>, counters: &SourceCounters) {
+        self.collector.note(counters, |check, burst| check.ended(at, burst));
+    }
+
+    /// What the venue should be asked for again, since the last call.
+    pub fn wants(&mut self) -> impl Iterator<Item = Want> {
+        self.collector.check.iter_mut().flat_map(Checker::wants)
+    }
+
+    /// The book of a symbol, while it is whole.
+    #[must_use]
+    pub fn book(&self, symbol: &str) -> Option<&OrderBook> {
+        self.collector.check.as_ref()?.book(*self.collector.ids.get(symbol)?)
+    }
+
+    /// Messages of a symbol that came on connections: trades, quotes, depth messages.
+    #[must_use]
+    pub fn heard(&self, symbol: &str) -> [u64; 3] {
+        let check = self.collector.check.as_ref().zip(self.collector.ids.get(symbol));
+        check.map_or([0; 3], |(check, id)| check.heard(*id))
+    }
+
+    /// The first and last trade of a range that are still missing.
+    #[must_use]
+    pub fn still_missing(&self, symbol: &str, first: u64, last: u64) -> Option<(u64, u64)> {
+        self.collector.check.as_ref()?.still_missing(*self.collector.ids.get(symbol)?, first, last)
+    }
+
+    /// A recording says that the recorder's clock was set by `step_ns` before the frames that follow (0: it was not): marks
+    /// it as [`Intake::received`] did.
+    ///
+    /// # Errors
+    /// [`Ended`]: the source shall end.
+    pub fn clock_was_set(&mut self, step_ns: i64, at: Option<UnixNanos>, outlet: &mut Outlet) -> Result<(), Ended> {
+        self.collector.clock_flags = if step_ns == 0 { Flags::NONE } else { Flags::DOUBTFUL_CLOCK };
+        self.collector.validator.clock_stepped(step_ns);
+        if step_ns == 0 {
+            return Ok(());
+        }
+        self.publish(outlet)?;
+        let code = if step_ns > 0 { StatusCode::ClockForward } else { StatusCode::ClockBack };
+        let (instrument, flags) = (InstrumentId::NONE, Flags::DOUBTFUL_CLOCK);
+        let head = EventHead { instrument, venue_ts: None, recv_ts: at, flags };
+        let status = Status { code, detail: step_ns.unsigned_abs() };
+        outlet.publish_own(Event::new(head, EventBody::Status(status)))
     }
 
     /// Whether enough waits to be published now: a good burst, or what is left of the run's bound.
@@ -192,6 +297,7 @@ impl Intake {
     /// Counts what a decoded frame gave.
     fn settle(&mut self, frame: &str, counters: &SourceCounters) -> Result<(), SourceError> {
         counters.events_decoded.add(std::mem::take(&mut self.collector.decoded));
+        counters.events_duplicate.add(std::mem::take(&mut self.collector.duplicates));
         if let Some(error) = self.collector.unnamed.take() {
             let reject = Reject::new(RejectReason::NoSymbol, "instrument dictionary");
             self.reject(reject, "", frame.as_bytes(), self.collector.recv_ts, counters);
@@ -234,6 +340,18 @@ impl Intake {
 impl MessageSink for Collector {
     fn message(&mut self, _frame: &str, message: &Message<'_>) {
         let Some(instrument) = self.instrument(message.symbol()) else { return };
+        let mut doubts = self.clock_flags;
+        if let Some(check) = &mut self.check {
+            match check.message(instrument, message, self.recv_ts, &mut self.burst) {
+                Judgement::Store(flags) => doubts = doubts.with(flags),
+                Judgement::Duplicate => {
+                    let events = to_events::count(message);
+                    self.decoded += events;
+                    self.duplicates += events;
+                    return;
+                }
+            }
+        }
         let verdict = match message {
             Message::Trade(t) => {
                 self.validator.check(instrument, t.price.value, t.size.value, t.exchange_ts, self.recv_ts)
@@ -243,7 +361,7 @@ impl MessageSink for Collector {
         let before = self.burst.events().len();
         match verdict {
             Verdict::Accept(flags) => {
-                to_events::append(message, instrument, self.recv_ts, flags.with(self.clock_flags), &mut self.burst);
+                to_events::append(message, instrument, self.recv_ts, flags.with(doubts), &mut self.burst);
                 self.decoded += (self.burst.events().len() - before) as u64;
             }
             Verdict::Reject(reason) => {
@@ -256,12 +374,57 @@ impl MessageSink for Collector {
 }
 
 impl Collector {
+    /// What the frame as a whole says.
+    #[inline]
+    fn end_frame(&mut self, number: Option<VenueSeq>, counters: &SourceCounters) {
+        let Some(check) = &mut self.check else { return };
+        if let Some(number) = number {
+            check.connection_sequence(number, self.recv_ts, &mut self.burst);
+        }
+        check.end_frame(self.recv_ts, &mut self.burst);
+        count_own(check, counters);
+    }
+
+    /// Tells the checker something, and counts what it adds to the burst.
+    fn note(&mut self, counters: &SourceCounters, tell: impl FnOnce(&mut Checker, &mut Burst)) {
+        if let Some(check) = &mut self.check {
+            tell(check, &mut self.burst);
+            count_own(check, counters);
+        }
+    }
+
+    /// Notes where the symbols of the next messages come from, when they need it.
+    #[inline]
+    fn connection(&mut self, conn: &str) {
+        if self.symbol_scope == SymbolScope::Connection {
+            self.name.clear();
+            self.name.push_str(conn);
+            self.name.push('/');
+            self.connection_bytes = self.name.len();
+        }
+    }
+
     #[inline]
     fn instrument(&mut self, symbol: &str) -> Option<InstrumentId> {
+        if self.symbol_scope == SymbolScope::Connection {
+            return self.instrument_of_connection(symbol);
+        }
         match self.ids.get(symbol) {
             Some(&id) => Some(id),
             None => self.new_instrument(symbol),
         }
+    }
+
+    fn instrument_of_connection(&mut self, symbol: &str) -> Option<InstrumentId> {
+        self.name.truncate(self.connection_bytes);
+        self.name.push_str(symbol);
+        if let Some(&id) = self.ids.get(self.name.as_str()) {
+            return Some(id);
+        }
+        let name = std::mem::take(&mut self.name);
+        let id = self.new_instrument(&name);
+        self.name = name;
+        id
     }
 
     /// First sight of a symbol. An id must be durable before it is used, so a dictionary that cannot be written makes
@@ -293,5 +456,17 @@ impl Collector {
                 }
             }
         }
+    }
+}
+
+/// Counts the checker's own events, before they can be published.
+#[inline]
+fn count_own(check: &mut Checker, counters: &SourceCounters) {
+    let own = check.take_own();
+    if own.events > 0 {
+        counters.events_own.add(own.events);
+        counters.gaps.add(own.gaps);
+        counters.session.resynchronised.add(own.resynchronised);
+        counters.session.trades_backfilled.add(own.backfilled);
     }
 }

@@ -20,21 +20,29 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod answers;
 pub mod binance;
+pub mod bybit;
 pub mod capture;
+pub mod check;
+pub mod coinbase;
 pub mod cursor;
 pub mod decoder;
 mod fields;
 pub mod fuzzing;
 pub mod intake;
+pub mod kraken;
 mod levels;
 pub mod listing;
 pub mod message;
+mod names;
+pub mod okx;
 pub mod pace;
 pub mod scan;
 pub mod sim;
 pub mod sources;
 pub mod table;
-mod time_text;
+pub mod time_text;
 pub mod to_events;
+mod trade_ids;
 pub mod validate;

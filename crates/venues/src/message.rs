@@ -142,7 +142,8 @@ impl<'a> Message<'a> {
 
 /// Receives the messages of a frame, in the order sent, once the whole frame has been read without a fault.
 pub trait MessageSink {
-    /// Takes one message of `frame`.
+    /// Takes one message. Its numbers stand in `frame`: the text that was decoded, or, where a venue sends only what has
+    /// changed, a text that the decoder has put together.
     fn message(&mut self, frame: &str, message: &Message<'_>);
 }
 

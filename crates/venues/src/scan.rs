@@ -382,7 +382,7 @@ const fn ends_of_plain_text(word: u64) -> u64 {
 
 /// Length of the number literal at the front of `text`; `None` when it breaks JSON's grammar.
 #[inline]
-fn number_len(text: &[u8]) -> Option<usize> {
+pub(crate) fn number_len(text: &[u8]) -> Option<usize> {
     // Ids and times are plain digits; their length is all there is to find.
     let mut plain = 0;
     while let Some((_, digits)) = front_digits(text, plain) {

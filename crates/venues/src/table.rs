@@ -1,7 +1,11 @@
 //! The table of venues: one row makes a venue known to the whole program.
 
 use crate::binance::BinanceDecoder;
+use crate::bybit::BybitDecoder;
+use crate::coinbase::CoinbaseDecoder;
 use crate::decoder::Decoder;
+use crate::kraken::KrakenDecoder;
+use crate::okx::OkxDecoder;
 
 /// One venue and market.
 #[derive(Clone, Copy, Debug)]
@@ -12,20 +16,81 @@ pub struct Venue {
     pub id: u16,
     /// Makes a decoder for one source.
     pub decoder: fn() -> Box<dyn Decoder>,
+    /// Within what a symbol names one instrument.
+    pub symbol_scope: SymbolScope,
+    /// How the venue prints the bits of a checksum.
+    pub checksum: ChecksumSign,
+}
+
+/// Within what a symbol names one instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SymbolScope {
+    /// Within the venue.
+    Venue,
+    /// Within a connection: the venue has one for each of its markets and uses the same symbols in them. The instrument is
+    /// then known as `connection/symbol`.
+    Connection,
+}
+
+/// How a checksum of 32 bits is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumSign {
+    /// As a number from 0.
+    Unsigned,
+    /// As a number whose top bit is a sign.
+    Signed,
+}
+
+impl Venue {
+    /// A row for a venue whose symbols are its own and whose checksums, if it has any, are unsigned.
+    const fn new(name: &'static str, id: u16, decoder: fn() -> Box<dyn Decoder>) -> Self {
+        Self { name, id, decoder, symbol_scope: SymbolScope::Venue, checksum: ChecksumSign::Unsigned }
+    }
+
+    const fn with_scope(self, symbol_scope: SymbolScope) -> Self {
+        Self { symbol_scope, ..self }
+    }
+
+    const fn with_checksum(self, checksum: ChecksumSign) -> Self {
+        Self { checksum, ..self }
+    }
 }
 
 /// Every venue.
-pub const VENUES: [Venue; 5] = [
-    Venue { name: "binance", id: 1, decoder: binance },
-    Venue { name: "binance_usdm", id: 2, decoder: binance },
-    Venue { name: "binance_coinm", id: 3, decoder: binance },
-    Venue { name: "binance_us", id: 4, decoder: binance },
+pub const VENUES: [Venue; 11] = [
+    Venue::new("binance", 1, binance),
+    Venue::new("binance_usdm", 2, binance),
+    Venue::new("binance_coinm", 3, binance),
+    Venue::new("binance_us", 4, binance),
     // The simulated market writes Binance's text.
-    Venue { name: "sim", id: 5, decoder: binance },
+    Venue::new("sim", 5, binance),
+    Venue::new("coinbase", 6, coinbase),
+    Venue::new("kraken", 7, kraken),
+    Venue::new("okx", 8, okx).with_checksum(ChecksumSign::Signed),
+    // A capture may hold several of Bybit's markets, each on connections of its own.
+    Venue::new("bybit", 9, bybit).with_scope(SymbolScope::Connection),
+    Venue::new("bybit_spot", 10, bybit),
+    Venue::new("bybit_linear", 11, bybit),
 ];
 
 fn binance() -> Box<dyn Decoder> {
     Box::new(BinanceDecoder::default())
+}
+
+fn coinbase() -> Box<dyn Decoder> {
+    Box::new(CoinbaseDecoder::default())
+}
+
+fn kraken() -> Box<dyn Decoder> {
+    Box::new(KrakenDecoder::default())
+}
+
+fn okx() -> Box<dyn Decoder> {
+    Box::new(OkxDecoder::default())
+}
+
+fn bybit() -> Box<dyn Decoder> {
+    Box::new(BybitDecoder::default())
 }
 
 /// The row of a venue.

@@ -27,14 +27,14 @@ pub(crate) fn optional_rfc3339(frame: &str, token: Token, field: &'static str) -
 
 /// `YYYY-MM-DDTHH:MM:SS`, a fraction of any length (digits below a nanosecond must be zero), then `Z` or an offset.
 /// `None` for anything else, for times before 1970 and after 2262. A leap second (`:60`) is the second after it.
-pub(crate) fn rfc3339(text: &[u8]) -> Option<UnixNanos> {
+#[must_use]
+pub fn rfc3339(text: &[u8]) -> Option<UnixNanos> {
     let (date_time, rest) = text.split_at_checked(19)?;
     let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T' | b't' | b' ', h0, h1, b':', i0, i1, b':', s0, s1] =
         *date_time
     else {
         return None;
     };
-    let two = |high: u8, low: u8| digits_value(&[high, low]);
     let year = two(y0, y1)? * 100 + two(y2, y3)?;
     let (month, day) = (two(m0, m1)?, two(d0, d1)?);
     let (hour, minute, second) = (two(h0, h1)?, two(i0, i1)?, two(s0, s1)?);
@@ -44,7 +44,11 @@ pub(crate) fn rfc3339(text: &[u8]) -> Option<UnixNanos> {
     }
     let (fraction, rest) = match rest {
         [b'.', rest @ ..] => {
-            let len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            // Behind the decimals mostly stands one letter.
+            let len = match rest.split_last() {
+                Some((b'Z', digits)) => digits.len(),
+                _ => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+            };
             (fraction_nanos(&rest[..len])?, &rest[len..])
         }
         _ => (0, rest),
@@ -55,7 +59,14 @@ pub(crate) fn rfc3339(text: &[u8]) -> Option<UnixNanos> {
 }
 
 /// Seconds since 1970 with up to nine decimals. `None` for anything else.
-pub(crate) fn unix_seconds(text: &[u8]) -> Option<UnixNanos> {
+#[must_use]
+pub fn unix_seconds(text: &[u8]) -> Option<UnixNanos> {
+    // Ten digits, from 2001 to 2286, and six decimals: as Kraken prints them.
+    if let Some((whole, [b'.', decimals @ ..])) = text.split_first_chunk::<10>()
+        && decimals.len() == 6
+    {
+        return nanos(digits_value(whole)?, fraction_nanos(decimals)?);
+    }
     let point = text.iter().position(|&byte| byte == b'.');
     let (whole, fraction) = match point {
         Some(at) => (&text[..at], fraction_nanos(&text[at + 1..])?),
@@ -74,14 +85,31 @@ fn nanos(seconds: i64, fraction: i64) -> Option<UnixNanos> {
     seconds.checked_mul(1_000_000_000)?.checked_add(fraction).map(UnixNanos)
 }
 
+/// The value of two digits.
+#[inline]
+const fn two(high: u8, low: u8) -> Option<i64> {
+    let (high, low) = (high.wrapping_sub(b'0'), low.wrapping_sub(b'0'));
+    if high > 9 || low > 9 {
+        return None;
+    }
+    Some(high as i64 * 10 + low as i64)
+}
+
+/// Nanoseconds of one unit of the last of so many decimals.
+const NANOS_PER_UNIT: [i64; 10] =
+    [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1000, 100, 10, 1];
+
 /// One to any number of decimals as nanoseconds; `None` when there are none, or when they say less than a nanosecond.
 fn fraction_nanos(digits: &[u8]) -> Option<i64> {
+    // Nearly always six: no loop over them.
+    if let &[a, b, c, d, e, f] = digits {
+        return Some((two(a, b)? * 10_000 + two(c, d)? * 100 + two(e, f)?) * 1000);
+    }
     let (kept, below) = digits.split_at(digits.len().min(9));
     if kept.is_empty() || below.iter().any(|&byte| byte != b'0') {
         return None;
     }
-    let scale = u32::try_from(9 - kept.len()).ok()?;
-    Some(digits_value(kept)? * 10_i64.pow(scale))
+    Some(digits_value(kept)? * NANOS_PER_UNIT[kept.len()])
 }
 
 /// `Z`, `+HH:MM` or `-HH:MM`.
@@ -89,7 +117,7 @@ fn offset_seconds(text: &[u8]) -> Option<i64> {
     match *text {
         [b'Z' | b'z'] => Some(0),
         [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] => {
-            let (hours, minutes) = (digits_value(&[h0, h1])?, digits_value(&[m0, m1])?);
+            let (hours, minutes) = (two(h0, h1)?, two(m0, m1)?);
             let seconds = hours * 3600 + minutes * 60;
             (hours < 24 && minutes < 60).then_some(if sign == b'-' { -seconds } else { seconds })
         }

@@ -6,6 +6,15 @@ use crate::message::{BookMsg, LevelNum, Message, QuoteMsg, TradeMsg};
 use feedd_core::Burst;
 use feedd_model::{Book, Event, EventBody, EventHead, Flags, InstrumentId, Level, Quote, Side, Trade, UnixNanos};
 
+/// Number of events of one message.
+#[must_use]
+pub fn count(message: &Message<'_>) -> u64 {
+    match message {
+        Message::Trade(_) | Message::Quote(_) => 1,
+        Message::Book(book) => 1 + (book.bids.len() + book.asks.len()) as u64,
+    }
+}
+
 /// Appends the events of one message: a trade, a quote, or a book header with its levels (bids, then asks).
 pub fn append(
     message: &Message<'_>,

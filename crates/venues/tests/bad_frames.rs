@@ -71,7 +71,8 @@ fn each_frame_has_one_outcome() {
         ("empty wrapper", r#"{"stream":"x@trade","data":null}"#.into(), "unknown event None"),
     ];
     for (name, frame, expected) in cases {
-        for venue in table::names() {
+        // The frames are Binance's.
+        for venue in table::names().filter(|venue| venue.starts_with("binance") || *venue == "sim") {
             let mut decoder = table::decoder_for(venue).unwrap();
             assert_eq!(outcome(&mut *decoder, frame.as_bytes()), expected, "{name} at {venue}");
         }

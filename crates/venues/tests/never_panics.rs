@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use feedd_venues::fuzzing::{capture_reader, decode_frame};
+use feedd_venues::fuzzing::{capture_reader, decode_frame, decode_frame_of};
 use proptest::prelude::*;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Synthetic frames of every shape, to be damaged below.
@@ -16,19 +17,30 @@ const FRAMES: [&str; 6] = [
     r#"{"result":null,"id":1}"#,
 ];
 
-fn replay(target: &str, run: fn(&[u8])) {
+/// Venues with a fuzz target `decode_<venue>` and a corpus of its own.
+const VENUES: [&str; 4] = ["coinbase", "kraken", "okx", "bybit"];
+
+/// The committed corpus of a fuzz target, in the order of its names.
+fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
     assert!(files.len() >= 4, "{} holds the committed corpus", folder.display());
-    for file in files {
-        run(&std::fs::read(file).unwrap());
-    }
+    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+thread_local! {
+    static CORPORA: HashMap<&'static str, Vec<Vec<u8>>> =
+        VENUES.into_iter().map(|venue| (venue, corpus(&format!("decode_{venue}")))).collect();
 }
 
 #[test]
 fn the_committed_corpus_passes() {
-    replay("decode_frame", decode_frame);
-    replay("capture_reader", capture_reader);
+    corpus("decode_frame").iter().for_each(|bytes| decode_frame(bytes));
+    corpus("capture_reader").iter().for_each(|bytes| capture_reader(bytes));
+    for venue in VENUES {
+        corpus(&format!("decode_{venue}")).iter().for_each(|bytes| decode_frame_of(venue, bytes));
+    }
 }
 
 proptest! {
@@ -56,5 +68,24 @@ proptest! {
         capture_reader(line.to_string().as_bytes());
         let line = line.to_string();
         capture_reader(&[line.as_bytes(), b"\n", &line.as_bytes()[..line.len() / 2]].concat());
+    }
+
+    /// Frames of each venue's corpus, damaged.
+    #[test]
+    fn damaged_corpus(
+        frame in any::<prop::sample::Index>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), "[\\[\\]{},:\"0-9.eETZ \\\\u\\-]{0,3}"), 1..4),
+    ) {
+        for venue in VENUES {
+            let mut bytes = CORPORA.with(|corpora| frame.get(&corpora[venue]).clone());
+            for (at, piece) in &damage {
+                let at = at.index(bytes.len());
+                bytes.splice(at..=at, piece.bytes());
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            decode_frame_of(venue, &bytes);
+        }
     }
 }

@@ -161,16 +161,14 @@ fn sort(frame: &str, decoder: &mut dyn Decoder, sets: &mut [Set; 3], all: &mut R
         return;
     };
     let Some(set) = sets.iter_mut().find(|set| set.kind == kind) else { return };
-    if typed::fits(set.venue.name) {
-        let readers = [typed::read::<SerdeJson>, typed::read::<SonicRs>];
-        let agrees = |read: &fn(Kind, &str, &mut Tally) -> Option<()>| {
-            let mut theirs = Tally::default();
-            read(kind, frame, &mut theirs).is_some() && theirs == ours
-        };
-        if !readers.iter().all(agrees) {
-            all.frames_unlike += 1;
-            return;
-        }
+    let readers = [typed::structs_of::<SerdeJson>(set.venue.name), typed::structs_of::<SonicRs>(set.venue.name)];
+    let agrees = |read: typed::Read| {
+        let mut theirs = Tally::default();
+        read(kind, frame, &mut theirs).is_some() && theirs == ours
+    };
+    if !readers.into_iter().flatten().all(agrees) {
+        all.frames_unlike += 1;
+        return;
     }
     set.push(frame);
     set.tally.add(&ours);
@@ -180,14 +178,34 @@ fn sort(frame: &str, decoder: &mut dyn Decoder, sets: &mut [Set; 3], all: &mut R
 /// Connection that all frames seem to come from.
 pub(super) const CONN: &str = "ws-1";
 
-/// A frame with the members of `data`, or its own when it has none, from last to first.
+/// A frame with the members of `data`, or its own when it has none, from last to first; of a list, the members of the
+/// objects in it.
 fn turn_round(frame: &str) -> Result<String, JsonError> {
+    if frame.starts_with('[') {
+        return turn_list(frame);
+    }
     let members = members(frame)?;
     let data = members.iter().find(|member| member.key == "data" && member.is_object);
     let Some(data) = data else { return Ok(joined(&members)) };
     let inner = frame.get(data.value_at..data.end).unwrap_or("");
     let turned = joined(&self::members(inner)?);
     Ok(format!("{}{turned}{}", &frame[..data.value_at], &frame[data.end..]))
+}
+
+fn turn_list(frame: &str) -> Result<String, JsonError> {
+    let mut scanner = Scanner::new(frame)?;
+    let mut elements = Vec::new();
+    let mut more = scanner.open_array()?;
+    while more {
+        scanner.peek();
+        let start = scanner.mark().0;
+        let is_object = scanner.value()?.kind == TokenKind::Object;
+        let text = &frame[start..scanner.mark().0];
+        elements.push(if is_object { joined(&members(text)?) } else { text.to_owned() });
+        more = scanner.next_element()?;
+    }
+    scanner.end()?;
+    Ok(format!("[{}]", elements.join(",")))
 }
 
 struct Member<'a> {
@@ -236,10 +254,11 @@ mod tests {
             (r#"{"u":1,"s":"X"}"#, r#"{"s":"X","u":1}"#),
             (r#"{"data":null,"u":{}}"#, r#"{"u":{},"data":null}"#),
             ("{}", "{}"),
+            (r#"[7,{"b":[["1","2"]],"c":"3"},"book-10"]"#, r#"[7,{"c":"3","b":[["1","2"]]},"book-10"]"#),
         ];
         for (frame, expected) in cases {
             assert_eq!(turn_round(frame).as_deref(), Ok(expected));
         }
-        assert!(turn_round("[1]").is_err());
+        assert!(turn_round("1").is_err() && turn_round("[1").is_err());
     }
 }

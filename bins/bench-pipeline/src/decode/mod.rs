@@ -7,6 +7,10 @@ mod contest;
 mod frames;
 mod tally;
 mod typed;
+mod typed_bybit;
+mod typed_coinbase;
+mod typed_kraken;
+mod typed_okx;
 
 use crate::Interrupt;
 use crate::cli::DecodeArgs;

@@ -3,18 +3,44 @@
 
 use super::frames::Kind;
 use super::tally::Tally;
+use super::{typed_bybit, typed_coinbase, typed_kraken, typed_okx};
 use feedd_model::{BookAction, Decimal, Side, UnixNanos};
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use sonic_rs::LazyValue;
 
 /// A library that fills such structs.
 pub(super) trait Reader {
+    /// A number of JSON as its text: exact decimals cannot be had from a float.
+    type Literal<'a>: Deserialize<'a> + Literal;
+
     /// `None` when the text does not fit.
     fn read<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<T>;
+}
+
+pub(super) trait Literal {
+    fn text(&self) -> &str;
+}
+
+impl Literal for &RawValue {
+    #[inline]
+    fn text(&self) -> &str {
+        self.get()
+    }
+}
+
+impl Literal for LazyValue<'_> {
+    #[inline]
+    fn text(&self) -> &str {
+        self.as_raw_str()
+    }
 }
 
 pub(super) struct SerdeJson;
 
 impl Reader for SerdeJson {
+    type Literal<'a> = &'a RawValue;
+
     #[inline]
     fn read<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<T> {
         serde_json::from_str(frame).ok()
@@ -24,20 +50,36 @@ impl Reader for SerdeJson {
 pub(super) struct SonicRs;
 
 impl Reader for SonicRs {
+    type Literal<'a> = LazyValue<'a>;
+
     #[inline]
     fn read<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<T> {
         sonic_rs::from_str(frame).ok()
     }
 }
 
-/// Venues whose frames the structs fit.
-pub(super) fn fits(venue: &str) -> bool {
-    venue.starts_with("binance") || venue == "sim"
+/// Reads one frame and adds up what it says; `None` when it does not fit.
+pub(super) type Read = fn(Kind, &str, &mut Tally) -> Option<()>;
+
+/// The structs of a venue; `None` when there are none.
+pub(super) fn structs_of<R: Reader>(venue: &str) -> Option<Read> {
+    match venue {
+        "coinbase" => Some(typed_coinbase::read::<R>),
+        "kraken" => Some(typed_kraken::read::<R>),
+        "okx" => Some(typed_okx::read::<R>),
+        "sim" => Some(read_binance::<R>),
+        _ if venue.starts_with("bybit") => Some(typed_bybit::read::<R>),
+        _ if venue.starts_with("binance") => Some(read_binance::<R>),
+        _ => None,
+    }
 }
 
-/// Reads one frame and adds up what it says; `None` when it does not fit.
-#[inline]
-pub(super) fn read<R: Reader>(kind: Kind, frame: &str, tally: &mut Tally) -> Option<()> {
+/// Venues whose frames the structs fit.
+pub(super) fn fits(venue: &str) -> bool {
+    structs_of::<SerdeJson>(venue).is_some()
+}
+
+fn read_binance<R: Reader>(kind: Kind, frame: &str, tally: &mut Tally) -> Option<()> {
     match kind {
         Kind::Trade => R::read::<Wrapper<TradeText<'_>>>(frame)?.data.add_to(tally),
         Kind::Quote => R::read::<Wrapper<QuoteText<'_>>>(frame)?.data.add_to(tally),
@@ -139,13 +181,13 @@ impl DepthText<'_> {
 }
 
 #[inline]
-fn number(text: &str, tally: &mut Tally) -> Option<()> {
+pub(super) fn number(text: &str, tally: &mut Tally) -> Option<()> {
     tally.number(Decimal::parse(text.as_bytes()).ok()?);
     Some(())
 }
 
 #[inline]
-fn time(millis: i64, tally: &mut Tally) -> Option<()> {
+pub(super) fn time(millis: i64, tally: &mut Tally) -> Option<()> {
     tally.time(UnixNanos::from_millis(millis)?);
     Some(())
 }

@@ -233,6 +233,7 @@ impl Session {
             dead_letters: DeadLetters::disabled(),
             keep_unknown: false,
             frame_bytes_max: FRAME_BYTES_MAX,
+            check: None,
         };
         let intake = Intake::new(parts, &outlet);
         Ok(Self { intake, outlet, ring, instruments, events: Vec::new(), is_kept: true })

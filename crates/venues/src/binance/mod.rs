@@ -5,24 +5,24 @@
 
 mod list;
 mod parse;
-mod requests;
+mod rest;
 mod usual;
 mod wire;
 
+use crate::answers::Answers;
 use crate::decoder::{
     CONTROL_ACK, CONTROL_ERROR, CONTROL_SHUTDOWN, Decoder, FRAME_BYTES_MAX, Label, Outcome, Reject, RejectReason,
 };
 use crate::message::{Message, MessageSink};
 use crate::scan::{Token, TokenKind, unescape};
 use feedd_model::BookAction;
-use requests::Requests;
 use wire::{DepthLevels, Fields, Wire};
 
 /// Reads frames of every Binance market.
 #[derive(Debug, Default)]
 pub struct BinanceDecoder {
     levels: DepthLevels,
-    requests: Requests,
+    answers: Answers,
     /// Symbols that do not stand in the frame as they are: escaped, upper-cased or asked for.
     symbol: String,
 }
@@ -40,7 +40,7 @@ enum DepthStream {
 
 impl Decoder for BinanceDecoder {
     fn request(&mut self, conn: &str, text: &str) {
-        self.requests.note(conn, text);
+        self.answers.note(conn, text, rest::asked);
     }
 
     fn decode<'f>(&mut self, conn: &str, frame: &'f str, out: &mut dyn MessageSink) -> Outcome<'f> {
@@ -49,6 +49,11 @@ impl Decoder for BinanceDecoder {
         }
         if usual::decode(frame, &mut self.levels, out).is_some() {
             return Outcome::Messages(1);
+        }
+        if self.answers.are_expected()
+            && let Some(outcome) = self.answers.trades(conn, frame, out)
+        {
+            return outcome;
         }
         match self.try_decode(conn, frame, out) {
             Ok(outcome) => outcome,
@@ -133,7 +138,7 @@ impl BinanceDecoder {
         }
         let label = event_label(None);
         if fields.error.is_present() || fields.code.is_present() && fields.msg.is_present() {
-            self.requests.take(conn); // A refused request is answered too.
+            self.answers.forget(conn); // A refused request is answered too.
             return Ok(Outcome::Control { name: CONTROL_ERROR, label });
         }
         if fields.result.is_present() && fields.id.is_present() {
@@ -157,7 +162,7 @@ impl BinanceDecoder {
             if self.symbol.is_empty() {
                 return Err(Reject::new(RejectReason::NoSymbol, "stream"));
             }
-        } else if let Some(symbol) = self.requests.take(conn) {
+        } else if let Some(symbol) = self.answers.take_book(conn) {
             self.symbol.push_str(&symbol);
         } else {
             return Ok(Outcome::Unknown(event_label(None)));

@@ -28,7 +28,7 @@ pub(super) fn trade<'a>(frame: &'a str, fields: &Fields, symbol: &'a str, id: To
 }
 
 /// `m`, "the buyer is the maker": then the taker sold.
-fn taker_side(buyer_is_maker: Token) -> Result<Side, Reject> {
+pub(super) fn taker_side(buyer_is_maker: Token) -> Result<Side, Reject> {
     match buyer_is_maker.kind {
         TokenKind::True => Ok(Side::Sell),
         TokenKind::False => Ok(Side::Buy),

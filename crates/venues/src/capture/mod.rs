@@ -8,10 +8,12 @@ mod line;
 mod lines;
 mod pipe;
 mod reader;
+mod tape;
 
 pub use files::{expand, venue_of};
 pub use line::{CaptureLine, Direction, LineFault};
 pub use reader::CaptureReader;
+pub use tape::{TapeHeader, TapeNote};
 
 use std::path::PathBuf;
 

@@ -3,6 +3,7 @@
 use super::words::{sha256_hex, side_name};
 use super::{Listener, ListingError, Place, Problem, walk};
 use crate::message::{BookMsg, LevelNum, Message, Num, QuoteMsg, TradeMsg};
+use crate::table::{ChecksumSign, Venue};
 use feedd_model::{BookAction, UnixNanos, VenueSeq};
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -53,11 +54,11 @@ impl Listener for Lister<'_> {
         let mut object = Object::open(&mut self.line);
         object.number("line", place.line);
         object.number("sub", sub);
-        object.text("venue", place.venue);
+        object.text("venue", place.venue.name);
         match message {
             Message::Trade(trade) => write_trade(&mut object, frame, trade),
             Message::Quote(quote) => write_quote(&mut object, frame, quote),
-            Message::Book(book) => write_book(&mut object, frame, book),
+            Message::Book(book) => write_book(&mut object, place.venue, frame, book),
         }
         object.text("conn", place.conn);
         object.optional("recv_ns", place.recv_ns);
@@ -73,7 +74,7 @@ impl Listener for Lister<'_> {
         self.line.clear();
         let mut object = Object::open(&mut self.line);
         object.number("line", place.line);
-        object.text("venue", place.venue);
+        object.text("venue", place.venue.name);
         object.text("kind", "none");
         object.text("reason", &reason.to_string());
         object.close();
@@ -132,7 +133,7 @@ fn write_quote(object: &mut Object<'_>, frame: &str, quote: &QuoteMsg<'_>) {
     write_replay(object, quote.replay);
 }
 
-fn write_book(object: &mut Object<'_>, frame: &str, book: &BookMsg<'_>) {
+fn write_book(object: &mut Object<'_>, venue: &Venue, frame: &str, book: &BookMsg<'_>) {
     write_head(object, "book", book.symbol, [book.exchange_ts, book.event_ts]);
     object.text("action", if book.action == BookAction::Snapshot { "snapshot" } else { "delta" });
     let shown = if is_cut(book) { LEVELS_SHOWN } else { LEVELS_MAX };
@@ -141,9 +142,17 @@ fn write_book(object: &mut Object<'_>, frame: &str, book: &BookMsg<'_>) {
     write_seq(object, "seq_first", book.seq_first);
     write_seq(object, "seq_last", book.seq_last);
     write_seq(object, "seq_prev", book.seq_prev);
-    object.optional_text("checksum", book.checksum.map(|sum| sum.to_string()).as_deref());
+    object.optional_text("checksum", book.checksum.map(|sum| checksum_text(venue, sum)).as_deref());
     write_plain_levels(object, frame, book);
     write_replay(object, book.replay);
+}
+
+/// As the venue prints it.
+fn checksum_text(venue: &Venue, bits: u32) -> String {
+    match venue.checksum {
+        ChecksumSign::Unsigned => bits.to_string(),
+        ChecksumSign::Signed => bits.cast_signed().to_string(),
+    }
 }
 
 fn is_cut(book: &BookMsg<'_>) -> bool {

@@ -15,7 +15,7 @@ pub use symbols::{BookSummary, QuoteSummary, SymbolSummary, TradeSummary};
 use crate::capture::{CaptureError, CaptureReader, Direction, venue_of};
 use crate::decoder::{Decoder, Outcome, Reject};
 use crate::message::Message;
-use crate::table;
+use crate::table::{self, Venue};
 use std::path::{Path, PathBuf};
 
 /// Why a capture could not be listed to its end.
@@ -71,7 +71,7 @@ impl std::fmt::Display for Problem<'_> {
 /// Where a message stands.
 #[derive(Clone, Copy, Debug)]
 struct Place<'a> {
-    venue: &'a str,
+    venue: &'static Venue,
     line: u64,
     recv_ns: Option<i64>,
     conn: &'a str,
@@ -97,9 +97,10 @@ fn walk(
     problems: &mut dyn FnMut(&Problem<'_>),
 ) -> Result<(), ListingError> {
     let venue = venue.map(str::to_owned).or_else(|| venue_of(path)).unwrap_or_default();
-    let Some(mut decoder) = table::decoder_for(&venue) else {
+    let Some(venue) = table::venue(&venue) else {
         return Err(ListingError::UnknownVenue { path: path.to_owned(), venue });
     };
+    let mut decoder = (venue.decoder)();
     let mut reader = CaptureReader::open(path)?;
     loop {
         let line = match reader.next_line() {
@@ -111,7 +112,7 @@ fn walk(
             }
             Err(error) => return Err(error.into()),
         };
-        let place = Place { venue: &venue, line: line.number, recv_ns: line.recv_ns, conn: line.conn };
+        let place = Place { venue, line: line.number, recv_ns: line.recv_ns, conn: line.conn };
         match line.dir {
             Direction::In => {
                 if let Some(reject) = decode(&mut *decoder, place, line.frame, listener) {

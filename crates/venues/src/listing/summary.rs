@@ -4,6 +4,7 @@ use super::symbols::SymbolSummary;
 use super::words::{sha256_hex, side_name};
 use super::{Listener, ListingError, Place, Problem, walk};
 use crate::message::{BookMsg, LevelNum, Message, Num, QuoteMsg, TradeMsg};
+use crate::table::SymbolScope;
 use feedd_model::{BookAction, Decimal, UnixNanos};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -24,11 +25,12 @@ pub struct Summary {
     pub events: BTreeMap<&'static str, u64>,
     /// SHA-256 over one line an event, by kind. The lines: `T|symbol|time|price|size|side|id`,
     /// `Q|symbol|time|bid|bid_size|ask|ask_size`, `B|symbol|time|s or d|price@size,..|price@size,..`; canonical decimals,
-    /// `None` for no time, `-` for other missing values.
+    /// `None` for no time, `-` for other missing values. The symbols are as sent.
     pub digest_sha256: BTreeMap<&'static str, String>,
     /// Frames from the venue without an event, by reason.
     pub frames_without_event: BTreeMap<String, u64>,
-    /// Counts and sums by symbol.
+    /// Counts and sums by symbol: `connection/symbol` where a symbol alone does not name an instrument
+    /// ([`SymbolScope::Connection`]).
     pub symbols: BTreeMap<String, SymbolSummary>,
 }
 
@@ -55,6 +57,8 @@ struct Summarizer {
     kinds: BTreeMap<&'static str, Kind>,
     frames_without_event: BTreeMap<String, u64>,
     symbols: BTreeMap<String, SymbolSummary>,
+    /// Name under which the symbol at hand is summed up.
+    symbol: String,
     text: String,
 }
 
@@ -69,6 +73,11 @@ impl Listener for Summarizer {
         if self.last_line.replace(place.line) != Some(place.line) {
             self.frames_in += 1;
         }
+        self.symbol.clear();
+        if place.venue.symbol_scope == SymbolScope::Connection {
+            self.symbol.extend([place.conn, "/"]);
+        }
+        self.symbol.push_str(message.symbol());
         self.text.clear();
         let kind = match message {
             Message::Trade(trade) => digest_trade(&mut self.text, trade),
@@ -78,10 +87,10 @@ impl Listener for Summarizer {
         let kind = self.kinds.entry(kind).or_default();
         kind.events += 1;
         kind.digest.update(self.text.as_bytes());
-        if !self.symbols.contains_key(message.symbol()) {
-            self.symbols.insert(message.symbol().to_owned(), SymbolSummary::default());
+        if !self.symbols.contains_key(&self.symbol) {
+            self.symbols.insert(self.symbol.clone(), SymbolSummary::default());
         }
-        if let Some(symbol) = self.symbols.get_mut(message.symbol()) {
+        if let Some(symbol) = self.symbols.get_mut(&self.symbol) {
             symbol.add(message);
         }
     }

@@ -1,8 +1,9 @@
 //! Captures as a source: the frames of recorded files in order, at any speed, or those that another process writes into a
 //! named pipe, as they come; both with the receive times that the capture states.
 
-use super::{SLEEP_MAX, SourceParts, publish_status, sleep_until};
-use crate::capture::{CaptureError, CaptureReader, Direction, LineFault, expand, venue_of};
+use super::playing::Playing;
+use super::{SLEEP_MAX, SourceParts, sleep_until};
+use crate::capture::{CaptureError, CaptureReader, LineFault, expand, venue_of};
 use crate::decoder::{Decoder, Reject, RejectReason};
 use crate::intake::Intake;
 use crate::pace::{RecordingPacer, Speed};
@@ -10,7 +11,7 @@ use crate::table::{decoder_for, names};
 use feedd_core::counters::Counter;
 use feedd_core::outlet::Ended;
 use feedd_core::{Outlet, Source, SourceError, error_text};
-use feedd_model::{StatusCode, UnixNanos};
+use feedd_model::UnixNanos;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub struct Progress {
     pub total: Counter,
 }
 
-/// Captures, one file or pipe after the other; each is a session of its own.
+/// Captures, one file or pipe after the other; each is a session of its own, but the files of one tape are one session.
 pub struct CaptureSource {
     parts: SourceParts,
     files: Vec<Session>,
@@ -86,41 +87,52 @@ impl CaptureSource {
         self.progress.clone()
     }
 
-    /// Delivers one file. `Some` when the source shall end. Whatever ends it, what was decoded is published.
-    fn deliver(&self, file: &Session, before: u64, outlet: &mut Outlet) -> Result<Option<Ended>, SourceError> {
-        let mut intake = Intake::new(self.parts.intake(&file.venue, decoder(&file.venue)?), outlet);
+    /// Delivers one file. `Some` when the source shall end. Whatever ends it, what was decoded is published. `carried`: the
+    /// tape that the file before belongs to, and then the one that this file belongs to.
+    fn deliver(
+        &self,
+        file: &Session,
+        before: u64,
+        carried: &mut Option<Playing>,
+        outlet: &mut Outlet,
+    ) -> Result<Option<Ended>, SourceError> {
+        let mut playing = Playing::new(&self.parts, &file.venue, decoder(&file.venue)?, outlet);
         let open = if file.is_pipe { CaptureReader::open_pipe } else { CaptureReader::open };
         let mut reader = open(&file.path).map_err(input)?;
-        let mut last_recv = None;
-        let result = self.read(&mut reader, before, &mut intake, &mut last_recv, outlet);
-        let published = intake.publish(outlet).err();
-        let status = publish_status(outlet, StatusCode::Ended, last_recv).err();
-        result.map(|ended| ended.or(published).or(status))
+        let result = self.read(file, &mut reader, before, (&mut playing, carried), outlet);
+        let ended = if playing.is_tape() {
+            let published = playing.intake.publish(outlet);
+            *carried = Some(playing);
+            published
+        } else {
+            playing.end(outlet)
+        };
+        result.map(|early| early.or(ended.err()))
     }
 
     fn read(
         &self,
+        file: &Session,
         reader: &mut CaptureReader,
         before: u64,
-        intake: &mut Intake,
-        last_recv: &mut Option<UnixNanos>,
+        (playing, carried): (&mut Playing, &mut Option<Playing>),
         outlet: &mut Outlet,
     ) -> Result<Option<Ended>, SourceError> {
         let counters = outlet.counters().clone();
         // Each file is a recording of its own: the time between two files is not waited for.
         let mut pacer = RecordingPacer::new(self.speed, outlet.clock().mono());
         let path = reader.path().to_owned();
-        let is_pipe = reader.is_pipe();
+        let again = || Ok(self.parts.intake(&file.venue, decoder(&file.venue)?));
         // Of a pipe nothing is taken when a stop came before the first line.
-        let (mut begun, mut waiting) = (false, is_pipe);
+        let mut waiting = file.is_pipe;
         for lines in 1u64.. {
             let look = lines.is_multiple_of(LINES_PER_LOOK) || waiting;
             if look {
                 self.progress.bytes.set(before + reader.progress().0);
             }
             // Also where no line gives an event: a stop must be seen.
-            if (look || intake.is_due(outlet))
-                && let Some(ended) = publish(reader, intake, outlet)
+            if (look || playing.intake.is_due(outlet))
+                && let Some(ended) = publish(reader, &mut playing.intake, outlet)
             {
                 return Ok(Some(ended));
             }
@@ -136,26 +148,22 @@ impl CaptureSource {
                     waiting = true;
                 }
                 Ok(Some(line)) => {
+                    let begun = playing.begin(&line, carried, again, outlet)?;
                     let recv_ts = line.recv_ns.map(UnixNanos);
-                    *last_recv = recv_ts.or(*last_recv);
-                    if !std::mem::replace(&mut begun, true)
-                        && let Err(ended) = publish_status(outlet, StatusCode::Connected, recv_ts)
-                        && !is_pipe
-                    {
-                        return Ok(Some(ended));
-                    }
-                    if !self.wait_until_due(recv_ts, &mut pacer, intake, outlet) {
+                    playing.last_recv = recv_ts.or(playing.last_recv);
+                    if !self.wait_until_due(recv_ts, &mut pacer, &mut playing.intake, outlet) {
                         return Ok(Some(Ended::Stopped));
                     }
-                    match line.dir {
-                        Direction::In => intake.frame(line.conn, line.frame, recv_ts, &counters)?,
-                        Direction::Out => intake.request(line.conn, line.frame),
-                        Direction::Control => {}
+                    // What was taken from a pipe is delivered in any case.
+                    if let Err(ended) = begun.and(playing.line(&line, &counters, outlet)?)
+                        && !file.is_pipe
+                    {
+                        return Ok(Some(ended));
                     }
                 }
                 Err(CaptureError::Line { line, fault, raw, .. }) => {
                     let place = format!("{}:{line}", path.display());
-                    intake.bad_input(reject_of(fault), &place, &raw, &counters);
+                    playing.intake.bad_input(reject_of(fault), &place, &raw, &counters);
                 }
                 Err(error) => return Err(input(error)),
             }
@@ -187,11 +195,11 @@ impl Source for CaptureSource {
 
     fn run(&mut self, outlet: &mut Outlet) -> Result<(), SourceError> {
         let mut before = 0;
-        let mut failed = None;
+        let (mut failed, mut carried) = (None, None);
         for (index, file) in self.files.iter().enumerate() {
-            match self.deliver(file, before, outlet) {
+            match self.deliver(file, before, &mut carried, outlet) {
                 Ok(None) => {}
-                Ok(Some(_)) => return failed.map_or(Ok(()), Err),
+                Ok(Some(_)) => break,
                 // One damaged file does not keep the others from being read.
                 Err(error) => {
                     if index + 1 < self.files.len() {
@@ -203,6 +211,8 @@ impl Source for CaptureSource {
             before = (before + file.bytes).max(self.progress.bytes.get());
             self.progress.bytes.set(before);
         }
+        // Ended anyway, whatever the outlet answers.
+        let _ = carried.map(|tape: Playing| tape.end(outlet));
         failed.map_or(Ok(()), Err)
     }
 }

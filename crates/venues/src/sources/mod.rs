@@ -1,6 +1,7 @@
 //! The ways in: a simulated market, recordings. Each runs on its own thread and shares [`crate::intake`].
 
 mod capture;
+mod playing;
 mod sim;
 
 pub use capture::{CaptureConfig, CaptureSource, Progress};
@@ -42,6 +43,7 @@ impl SourceParts {
             dead_letters: self.dead_letters.clone(),
             keep_unknown: self.keep_unknown,
             frame_bytes_max: self.frame_bytes_max,
+            check: None,
         }
     }
 }
@@ -50,7 +52,10 @@ impl SourceParts {
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 /// Records that a source began or ended, at the receive time `at`.
-fn publish_status(outlet: &mut Outlet, code: StatusCode, at: Option<UnixNanos>) -> Result<(), Ended> {
+///
+/// # Errors
+/// [`Ended`]: the source shall end.
+pub fn publish_status(outlet: &mut Outlet, code: StatusCode, at: Option<UnixNanos>) -> Result<(), Ended> {
     let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: at, flags: Flags::NONE };
     outlet.publish_own(Event::new(head, EventBody::Status(Status { code, detail: 0 })))
 }

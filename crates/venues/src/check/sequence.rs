@@ -1,0 +1,309 @@
+//! Whether the depth messages of one instrument follow each other, by the venue's own rule, and the book they make.
+//!
+//! Rules: `BookRule`, each with its source. A book is whole from a snapshot on, until something is missing; then it waits
+//! for the next snapshot. What comes meanwhile is recorded all the same.
+
+use super::book::{BookLevel, OrderBook};
+use super::kraken_crc::{Precision, checksum, learn};
+use crate::message::BookMsg;
+use feedd_model::{BookAction, Side, VenueSeq};
+
+/// How a venue's depth messages are numbered (sources read mid 2026).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BookRule {
+    /// Binance spot: each `U` is the `u` before plus one; joined to a REST snapshot, of which the first message kept spans
+    /// `lastUpdateId + 1` (binance-spot-api-docs, `web-socket-streams.md`).
+    JoinFirst,
+    /// Binance futures: each `pu` is the `u` before; the first message kept spans `lastUpdateId` of the REST snapshot, or
+    /// follows it (developers.binance.com, "How to manage a local order book correctly").
+    JoinPrevious,
+    /// OKX: each `prevSeqId` is the `seqId` before, which is not dense and may fall; a snapshot says -1 (okx.com docs-v5).
+    Previous,
+    /// Bybit: each `u` is the one before plus one; a snapshot replaces the book (bybit-exchange docs v5, orderbook).
+    Next,
+    /// Kraken: a CRC-32 of the ten best levels in each message; `depth` levels a side are kept (docs.kraken.com).
+    Checksum {
+        /// Levels a side, as subscribed.
+        depth: u32,
+    },
+    /// Coinbase Advanced: the connection's own sequence covers every frame on it; see `Checker::connection_sequence`.
+    Connection,
+    /// The venue gives nothing to check by (Coinbase Exchange `level2_batch`).
+    Unchecked,
+}
+
+/// What a depth message means for its book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It follows, or the book waits for its snapshot anyway.
+    Fine,
+    /// It says what is known already.
+    Stale,
+    /// The book is whole from here on.
+    Whole,
+    /// The snapshot is older than what has been received: another one is needed.
+    TooOld,
+    /// Something is missing before it: these sequence numbers, where the venue numbers.
+    Hole {
+        /// First missing.
+        first: Option<i64>,
+        /// Last missing.
+        last: Option<i64>,
+    },
+}
+
+/// Most levels that wait for a snapshot; beyond them all are given up, and the snapshot is asked for again.
+const WAITING_LEVELS_MAX: usize = 1 << 18;
+
+/// A change that waits for the snapshot it belongs to.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    first: i64,
+    last: i64,
+    previous: Option<i64>,
+    /// End of its levels.
+    end: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No snapshot yet, or something was missing since.
+    Waiting,
+    /// Whole up to `last`; `is_joined` once a change has followed the snapshot.
+    Whole { last: i64, is_joined: bool },
+}
+
+/// The depth messages of one instrument.
+#[derive(Debug)]
+pub(super) struct BookTrack {
+    state: State,
+    book: OrderBook,
+    waiting: Vec<Waiting>,
+    waiting_levels: Vec<(Side, BookLevel)>,
+    precision: Option<Precision>,
+    /// For the checksum.
+    text: Vec<u8>,
+}
+
+impl Default for BookTrack {
+    fn default() -> Self {
+        Self {
+            state: State::Waiting,
+            book: OrderBook::default(),
+            waiting: Vec::new(),
+            waiting_levels: Vec::new(),
+            precision: None,
+            text: Vec::new(),
+        }
+    }
+}
+
+impl BookTrack {
+    /// The book, when it is whole.
+    pub(super) const fn book(&self) -> Option<&OrderBook> {
+        match self.state {
+            State::Whole { .. } => Some(&self.book),
+            State::Waiting => None,
+        }
+    }
+
+    /// Last sequence number of a whole book.
+    pub(super) const fn last(&self) -> Option<i64> {
+        match self.state {
+            State::Whole { last, .. } => Some(last),
+            State::Waiting => None,
+        }
+    }
+
+    /// Nothing is known of it any more: the connection was away.
+    pub(super) fn lose(&mut self) {
+        self.state = State::Waiting;
+        self.waiting.clear();
+        self.waiting_levels.clear();
+    }
+
+    /// Takes one depth message. `is_answer`: it answers a request of the recorder (REST).
+    #[inline]
+    pub(super) fn take(&mut self, rule: BookRule, is_answer: bool, message: &BookMsg<'_>) -> Step {
+        match (message.action, rule) {
+            (BookAction::Snapshot, BookRule::JoinFirst | BookRule::JoinPrevious) => {
+                // What a stream sends as a whole book (`@depth20`) is the top of it, complete in itself.
+                if is_answer { self.join(rule, message) } else { Step::Fine }
+            }
+            (BookAction::Snapshot, _) => self.replace(rule, message),
+            (BookAction::Delta, _) => self.change(rule, message),
+        }
+    }
+
+    fn replace(&mut self, rule: BookRule, message: &BookMsg<'_>) -> Step {
+        let was_whole = self.last().is_some();
+        self.book.clear();
+        self.book.apply(message.bids, message.asks);
+        self.state = State::Whole { last: number(message.seq_last).unwrap_or(0), is_joined: true };
+        match self.check(rule, message) {
+            Step::Fine if was_whole => Step::Fine,
+            Step::Fine => Step::Whole,
+            hole => hole,
+        }
+    }
+
+    /// Joins a REST snapshot with the changes that waited for it.
+    fn join(&mut self, rule: BookRule, message: &BookMsg<'_>) -> Step {
+        let State::Waiting = self.state else { return Step::Fine };
+        let Some(snapshot) = number(message.seq_last) else { return Step::TooOld };
+        let kept = self.waiting.partition_point(|change| is_before(rule, change.last, snapshot));
+        if let Some(first) = self.waiting.get(kept)
+            && !joins(rule, first, snapshot)
+        {
+            return Step::TooOld;
+        }
+        self.book.clear();
+        self.book.apply(message.bids, message.asks);
+        self.state = State::Whole { last: snapshot, is_joined: false };
+        let (waiting, levels) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.waiting_levels));
+        let mut start = kept.checked_sub(1).map_or(0, |before| waiting[before].end);
+        let mut step = Step::Whole;
+        for change in &waiting[kept..] {
+            match self.follow(rule, change) {
+                Step::Fine => {
+                    for (side, level) in &levels[start..change.end] {
+                        self.book.set(*side, *level);
+                    }
+                }
+                Step::Stale => {}
+                // A second hole while the first one waited.
+                hole => {
+                    self.state = State::Waiting;
+                    step = hole;
+                    break;
+                }
+            }
+            start = change.end;
+        }
+        step
+    }
+
+    #[inline]
+    fn change(&mut self, rule: BookRule, message: &BookMsg<'_>) -> Step {
+        let change = Waiting {
+            first: number(message.seq_first).unwrap_or(0),
+            last: number(message.seq_last).unwrap_or(0),
+            previous: number(message.seq_prev),
+            end: 0,
+        };
+        if self.state == State::Waiting {
+            self.wait(rule, change, message);
+            return Step::Fine;
+        }
+        let step = self.follow(rule, &change);
+        match step {
+            Step::Fine => {
+                self.book.apply(message.bids, message.asks);
+                self.check(rule, message)
+            }
+            Step::Hole { .. } => {
+                self.lose();
+                self.wait(rule, change, message);
+                step
+            }
+            step => step,
+        }
+    }
+
+    /// Whether a change follows a whole book; moves its position.
+    #[inline]
+    fn follow(&mut self, rule: BookRule, change: &Waiting) -> Step {
+        let State::Whole { last, is_joined } = self.state else { return Step::Fine };
+        let follows = match rule {
+            BookRule::JoinFirst if change.last <= last => return Step::Stale,
+            BookRule::JoinFirst if is_joined => change.first <= last + 1,
+            BookRule::JoinPrevious if is_joined && change.previous == Some(last) => true,
+            BookRule::JoinPrevious if is_joined && change.last <= last => return Step::Stale,
+            BookRule::JoinPrevious if is_before(rule, change.last, last) => return Step::Stale,
+            BookRule::JoinFirst | BookRule::JoinPrevious if !is_joined => joins(rule, change, last),
+            BookRule::JoinFirst | BookRule::JoinPrevious => false,
+            BookRule::Previous => match change.previous {
+                None => true,
+                Some(previous) if previous == last => true,
+                Some(previous) if previous < last && change.last <= last => return Step::Stale,
+                Some(_) => false,
+            },
+            BookRule::Next if change.last == last + 1 => true,
+            // 1 is a restart of the venue's service, which sends a snapshot; without one something is missing.
+            BookRule::Next if change.last <= last && change.last != 1 => return Step::Stale,
+            BookRule::Next => false,
+            BookRule::Checksum { .. } | BookRule::Connection | BookRule::Unchecked => true,
+        };
+        if !follows {
+            let until = match rule {
+                BookRule::JoinFirst => change.first - 1,
+                BookRule::Next => change.last - 1,
+                _ => change.previous.unwrap_or(change.first - 1),
+            };
+            // A service that began anew counts from below: what is missing has no numbers then.
+            let is_ahead = until > last;
+            return Step::Hole { first: is_ahead.then(|| last + 1), last: is_ahead.then_some(until) };
+        }
+        self.state = State::Whole { last: change.last, is_joined: true };
+        Step::Fine
+    }
+
+    /// The checksum, where there is one.
+    #[inline]
+    fn check(&mut self, rule: BookRule, message: &BookMsg<'_>) -> Step {
+        let BookRule::Checksum { depth } = rule else { return Step::Fine };
+        self.book.cut(usize::try_from(depth).unwrap_or(usize::MAX));
+        let Some(expected) = message.checksum else { return Step::Fine };
+        let is_right = |precision| checksum(&self.book, precision, &mut self.text) == Some(expected);
+        if self.precision.is_some_and(is_right) {
+            return Step::Fine;
+        }
+        // A pair whose precision is not known yet, or has been changed.
+        if let Some(precision) = learn(&self.book, expected, &mut self.text) {
+            self.precision = Some(precision);
+            return Step::Fine;
+        }
+        self.lose();
+        Step::Hole { first: None, last: None }
+    }
+
+    /// Keeps a change for the snapshot that is to come, where one has to be joined.
+    fn wait(&mut self, rule: BookRule, change: Waiting, message: &BookMsg<'_>) {
+        if !matches!(rule, BookRule::JoinFirst | BookRule::JoinPrevious) {
+            return;
+        }
+        if self.waiting_levels.len() + message.bids.len() + message.asks.len() > WAITING_LEVELS_MAX {
+            self.waiting.clear();
+            self.waiting_levels.clear();
+        }
+        for (side, levels) in [(Side::Buy, message.bids), (Side::Sell, message.asks)] {
+            let level = |level: &crate::message::LevelNum| {
+                (side, BookLevel { price: level.price.value, size: level.size.value })
+            };
+            self.waiting_levels.extend(levels.iter().map(level));
+        }
+        self.waiting.push(Waiting { end: self.waiting_levels.len(), ..change });
+    }
+}
+
+/// Whether a change lies before the snapshot as a whole. Spot drops `u <= lastUpdateId`, futures `u < lastUpdateId`.
+const fn is_before(rule: BookRule, last: i64, snapshot: i64) -> bool {
+    match rule {
+        BookRule::JoinPrevious => last < snapshot,
+        _ => last <= snapshot,
+    }
+}
+
+/// Whether the first change that is kept belongs to the snapshot.
+fn joins(rule: BookRule, change: &Waiting, snapshot: i64) -> bool {
+    match rule {
+        BookRule::JoinPrevious => {
+            (change.first <= snapshot && snapshot <= change.last) || change.previous == Some(snapshot)
+        }
+        _ => change.first <= snapshot + 1 && snapshot < change.last,
+    }
+}
+
+fn number(seq: Option<VenueSeq>) -> Option<i64> {
+    seq.map(|seq| seq.0)
+}

@@ -1,0 +1,433 @@
+//! Sequences: every hole, repetition and restart that a stream is given is found, and nothing else, by the rule of each
+//! venue.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+use feedd_core::Burst;
+use feedd_model::{
+    BookAction, Decimal, Event, EventBody, Flags, Gap, GapReason, InstrumentId, Side, StatusCode, TradeId, UnixNanos,
+    VenueSeq,
+};
+use feedd_venues::check::{BookRule, Checker, Judgement, Rules, TradeIds, Want};
+use feedd_venues::message::{BookMsg, LevelNum, Message, Num, QuoteMsg, TradeMsg};
+use proptest::prelude::*;
+
+const INSTRUMENT: InstrumentId = InstrumentId(7);
+const SYMBOL: &str = "X-USD";
+
+fn num(mantissa: i64) -> Num {
+    Num { value: Decimal::new(mantissa, 0).unwrap(), start: 0, len: 0 }
+}
+
+fn at(ns: i64) -> Option<UnixNanos> {
+    Some(UnixNanos(ns))
+}
+
+fn trade(id: u64, made: Option<UnixNanos>) -> TradeMsg<'static> {
+    TradeMsg {
+        symbol: SYMBOL,
+        exchange_ts: made,
+        event_ts: None,
+        price: num(1),
+        size: num(1),
+        side: Some(Side::Buy),
+        id: TradeId::Number(u128::from(id)),
+        seq: None,
+        replay: false,
+    }
+}
+
+/// First, last, previous sequence number; whether it is a snapshot; the price of one bid, whose size is the last number.
+#[derive(Clone, Copy, Debug)]
+struct Depth(Option<i64>, Option<i64>, Option<i64>, bool, i64);
+
+/// A checker with its burst and a clock that ticks once a frame.
+struct Line {
+    checker: Checker,
+    burst: Burst,
+    now: i64,
+}
+
+impl Line {
+    fn new(book: BookRule, trades: TradeIds, is_global: bool) -> Self {
+        let mut line = Self {
+            checker: Checker::new(Rules { book, trades, is_global }),
+            burst: Burst::with_capacity(64),
+            now: 1_000_000_000_000,
+        };
+        line.open("a");
+        line.take();
+        line
+    }
+
+    fn open(&mut self, conn: &str) {
+        self.now += 1;
+        self.checker.opened(conn, at(self.now), &mut self.burst);
+    }
+
+    fn close(&mut self, conn: &str) {
+        self.now += 1;
+        self.checker.closed(conn, 1006, at(self.now), &mut self.burst);
+    }
+
+    fn frame(&mut self, conn: &str, messages: &[Message<'_>]) -> Vec<Judgement> {
+        self.now += 1;
+        let now = at(self.now);
+        self.checker.begin_frame(conn);
+        let judged = messages.iter().map(|m| self.checker.message(INSTRUMENT, m, now, &mut self.burst)).collect();
+        self.checker.end_frame(now, &mut self.burst);
+        judged
+    }
+
+    fn trades(&mut self, conn: &str, ids: &[u64]) -> Vec<Judgement> {
+        let messages: Vec<Message<'_>> = ids.iter().map(|id| Message::Trade(trade(*id, None))).collect();
+        self.frame(conn, &messages)
+    }
+
+    fn depth(&mut self, conn: &str, Depth(first, last, previous, is_snapshot, price): Depth) -> Judgement {
+        let bids = [LevelNum { price: num(price), size: num(last.unwrap_or(1).max(0)) }];
+        let message = BookMsg {
+            symbol: SYMBOL,
+            exchange_ts: None,
+            event_ts: None,
+            action: if is_snapshot { BookAction::Snapshot } else { BookAction::Delta },
+            bids: &bids,
+            asks: &[],
+            seq_first: first.map(VenueSeq),
+            seq_last: last.map(VenueSeq),
+            seq_prev: previous.map(VenueSeq),
+            checksum: None,
+            replay: false,
+        };
+        self.frame(conn, &[Message::Book(message)])[0]
+    }
+
+    /// Own events since the last call.
+    fn take(&mut self) -> Vec<Event> {
+        let own = self.checker.take_own();
+        let events = self.burst.events().to_vec();
+        self.burst.clear();
+        assert_eq!(own.events, events.len() as u64, "each is counted");
+        let gaps = events.iter().filter(|event| matches!(event.body(), EventBody::Gap(_))).count();
+        assert_eq!(own.gaps, gaps as u64);
+        events
+    }
+
+    fn gaps(&mut self) -> Vec<Gap> {
+        let gap = |event: &Event| if let EventBody::Gap(gap) = event.body() { Some(gap) } else { None };
+        self.take().iter().filter_map(gap).collect()
+    }
+
+    /// Reasons and missing numbers alone.
+    fn holes(&mut self) -> Vec<(GapReason, Option<i64>, Option<i64>)> {
+        let number = |seq: Option<VenueSeq>| seq.map(|seq| seq.0);
+        self.gaps().iter().map(|gap| (gap.reason, number(gap.first_missing), number(gap.last_missing))).collect()
+    }
+
+    fn wants(&mut self) -> Vec<Want> {
+        self.checker.wants().collect()
+    }
+
+    /// Sizes of the bids of a whole book, best first.
+    fn bids(&self) -> Option<Vec<String>> {
+        Some(self.checker.book(INSTRUMENT)?.bids().map(|level| level.size.to_string()).collect())
+    }
+}
+
+const STORE: Judgement = Judgement::Store(Flags::NONE);
+const AFTER_GAP: Judgement = Judgement::Store(Flags::AFTER_GAP);
+const BACKFILLED: Judgement = Judgement::Store(Flags::BACKFILLED);
+
+#[test]
+fn missing_trades_are_a_gap_at_once_and_wanted_and_come_back_marked() {
+    let mut line = Line::new(BookRule::Unchecked, TradeIds::Dense, true);
+    assert_eq!(line.trades("a", &[100]), [STORE]);
+    let before = line.now;
+    assert_eq!(line.trades("a", &[101, 104, 105]), [STORE, AFTER_GAP, STORE]);
+    let gaps = line.gaps();
+    let expected = Gap {
+        reason: GapReason::VenueSequence,
+        first_missing: Some(VenueSeq(102)),
+        last_missing: Some(VenueSeq(103)),
+        from_ts: at(before + 1),
+        to_ts: at(before + 1),
+        events: Some(2),
+    };
+    assert_eq!(gaps, [expected]);
+    assert_eq!(line.wants(), [Want::Trades { symbol: SYMBOL.into(), first: 102, last: 103 }]);
+    // The answer holds more than was asked for: what is known stays single.
+    let judged = line.trades("rest", &[101, 102, 103, 104]);
+    assert_eq!(judged, [Judgement::Duplicate, BACKFILLED, BACKFILLED, Judgement::Duplicate]);
+    let own = line.take();
+    let [event] = own.as_slice() else { panic!("{own:?}") };
+    assert!(
+        matches!(event.body(), EventBody::Status(status) if status.code == StatusCode::Backfilled && status.detail == 2)
+    );
+    assert_eq!(line.trades("a", &[103, 106]), [Judgement::Duplicate, STORE]);
+    assert!(line.take().is_empty() && line.wants().is_empty());
+}
+
+#[test]
+fn a_frame_that_lists_the_newest_first_has_no_hole() {
+    let mut line = Line::new(BookRule::Connection, TradeIds::DenseNewestFirst, false);
+    assert_eq!(line.trades("a", &[12, 11, 10]), [STORE; 3], "ids from before the first one are new");
+    assert_eq!(line.trades("a", &[15, 14, 13]), [STORE; 3]);
+    assert!(line.take().is_empty());
+    assert_eq!(line.trades("a", &[19, 17]), [STORE; 2]);
+    let hole = |id| (GapReason::VenueSequence, Some(id), Some(id));
+    assert_eq!(line.holes(), [hole(16), hole(18)]);
+}
+
+#[test]
+fn opaque_ids_are_told_apart_and_old_trades_are_marked() {
+    let mut line = Line::new(BookRule::Unchecked, TradeIds::Opaque, false);
+    let opened = line.now;
+    let cases = [
+        // id, made so many seconds after the connection was opened, judgement
+        (5, 1, STORE),
+        (900, 2, STORE),
+        (5, 1, Judgement::Duplicate),
+        (901, -4, STORE),
+        (902, -6, Judgement::Store(Flags::REPLAYED)),
+    ];
+    for (id, seconds, expected) in cases {
+        let made = at(opened + seconds * 1_000_000_000);
+        assert_eq!(line.frame("a", &[Message::Trade(trade(id, made))]), [expected], "{id}");
+    }
+    assert!(line.take().is_empty());
+}
+
+#[test]
+fn an_interruption_is_one_gap_an_instrument_from_its_last_message_to_its_next() {
+    let mut line = Line::new(BookRule::JoinFirst, TradeIds::Dense, true);
+    line.trades("a", &[1]);
+    let last = line.now;
+    line.close("a");
+    line.open("b");
+    let codes: Vec<_> = line.take().iter().map(Event::body).collect();
+    assert!(matches!(
+        codes.as_slice(),
+        [EventBody::Status(off), EventBody::Status(on)]
+            if (off.code, off.detail, on.code) == (StatusCode::Disconnected, 1006, StatusCode::Connected)
+    ));
+    assert_eq!(line.trades("b", &[2]), [AFTER_GAP]);
+    let gaps = line.gaps();
+    assert_eq!(gaps.len(), 1);
+    assert_eq!((gaps[0].reason, gaps[0].from_ts, gaps[0].to_ts), (GapReason::Disconnected, at(last), at(line.now)));
+    assert_eq!(line.trades("b", &[3]), [STORE], "told once");
+    // One that nothing ends lasts until the end.
+    line.close("b");
+    line.take();
+    line.checker.ended(at(line.now + 5), &mut line.burst);
+    assert_eq!(line.gaps().iter().map(|gap| gap.to_ts).collect::<Vec<_>>(), [at(line.now + 5)]);
+}
+
+#[test]
+fn with_two_connections_the_first_arrival_counts_and_nothing_is_missed_when_one_ends() {
+    let mut line = Line::new(BookRule::JoinFirst, TradeIds::Dense, true);
+    line.open("b");
+    line.take();
+    let quote = |seq| {
+        Message::Quote(QuoteMsg {
+            symbol: SYMBOL,
+            exchange_ts: None,
+            event_ts: None,
+            bid: None,
+            bid_size: None,
+            ask: None,
+            ask_size: None,
+            seq: Some(VenueSeq(seq)),
+            replay: false,
+        })
+    };
+    assert_eq!(line.trades("a", &[1, 2]), [STORE; 2]);
+    assert_eq!(line.trades("b", &[1, 2, 3]), [Judgement::Duplicate, Judgement::Duplicate, STORE]);
+    assert_eq!(line.frame("b", &[quote(10), quote(12)]), [STORE; 2]);
+    assert_eq!(line.frame("a", &[quote(10), quote(11)]), [Judgement::Duplicate, STORE], "11 was lost on b");
+    assert_eq!(line.depth("a", Depth(Some(1), Some(2), None, false, 5)), STORE);
+    assert_eq!(line.depth("b", Depth(Some(1), Some(2), None, false, 5)), Judgement::Duplicate);
+    line.close("a");
+    assert_eq!(line.trades("b", &[4]), [STORE]);
+    assert!(line.gaps().is_empty());
+}
+
+#[test]
+fn where_numbers_are_not_global_the_connection_opened_last_counts_from_its_snapshot_on() {
+    let mut line = Line::new(BookRule::Previous, TradeIds::Opaque, false);
+    let snapshot = |seq| Depth(None, Some(seq), Some(-1), true, 5);
+    let delta = |previous, seq| Depth(None, Some(seq), Some(previous), false, 5);
+    assert_eq!(line.depth("a", snapshot(10)), STORE);
+    line.open("b");
+    assert_eq!(line.depth("a", delta(10, 12)), STORE);
+    assert_eq!(line.depth("b", delta(10, 12)), Judgement::Duplicate, "not begun yet");
+    assert_eq!(line.depth("b", snapshot(12)), STORE);
+    assert_eq!(line.depth("a", delta(12, 15)), Judgement::Duplicate);
+    assert_eq!(line.depth("b", delta(12, 15)), STORE);
+    line.close("a");
+    assert_eq!(line.depth("b", delta(15, 16)), STORE);
+    assert!(line.holes().is_empty());
+    assert_eq!(line.bids(), Some(vec!["16".to_owned()]));
+}
+
+#[test]
+fn a_hole_in_the_connections_own_numbers_is_the_whole_connections() {
+    let mut line = Line::new(BookRule::Connection, TradeIds::DenseNewestFirst, false);
+    let number = |line: &mut Line, seq| line.checker.connection_sequence(VenueSeq(seq), at(line.now), &mut line.burst);
+    line.depth("a", Depth(None, None, None, true, 5));
+    number(&mut line, 0);
+    number(&mut line, 1);
+    assert!(line.bids().is_some() && line.holes().is_empty());
+    number(&mut line, 4);
+    assert_eq!(line.holes(), [(GapReason::VenueSequence, Some(2), Some(3))]);
+    assert!(matches!(line.wants().as_slice(), [Want::ResubscribeAll { .. }]));
+    assert_eq!(line.bids(), None);
+    line.depth("a", Depth(None, None, None, true, 5));
+    let own = line.take();
+    assert!(matches!(own[0].body(), EventBody::Status(status) if status.code == StatusCode::Resynchronised));
+}
+
+#[test]
+fn a_binance_book_is_joined_to_its_snapshot() {
+    // Changes before the answer, the answer's number, what follows, how it ends.
+    type Case = (&'static str, BookRule, &'static [(i64, i64, i64)], i64, &'static [(i64, i64, i64)], &'static str);
+    const SPOT: BookRule = BookRule::JoinFirst;
+    const FUTURES: BookRule = BookRule::JoinPrevious;
+    let cases: [Case; 9] = [
+        ("older ones are dropped", SPOT, &[(1, 5, 0), (6, 9, 5)], 5, &[(10, 12, 9)], "whole"),
+        ("the first kept spans it", SPOT, &[(1, 5, 0), (6, 9, 5)], 7, &[(10, 12, 9)], "whole"),
+        ("all are older", SPOT, &[(1, 5, 0)], 7, &[(6, 9, 5), (10, 11, 9)], "whole"),
+        ("the snapshot is older", SPOT, &[(6, 9, 5)], 3, &[], "asks again"),
+        ("a hole after it", SPOT, &[(1, 5, 0)], 5, &[(7, 9, 6)], "hole 6 6"),
+        ("futures follow by pu", FUTURES, &[(1, 5, 0), (8, 9, 5)], 4, &[(20, 22, 9)], "whole"),
+        ("futures, pu is the snapshot", FUTURES, &[(8, 9, 5)], 5, &[(20, 22, 9)], "whole"),
+        ("futures, the snapshot is older", FUTURES, &[(8, 9, 6)], 5, &[], "asks again"),
+        ("futures, a hole", FUTURES, &[(1, 5, 0)], 5, &[(8, 9, 5), (20, 22, 12)], "hole 10 12"),
+    ];
+    for (name, rule, before, snapshot, after, expected) in cases {
+        let mut line = Line::new(rule, TradeIds::Dense, true);
+        let delta = |line: &mut Line, (first, last, previous): (i64, i64, i64)| {
+            line.depth("a", Depth(Some(first), Some(last), Some(previous), false, last))
+        };
+        for change in before {
+            assert_eq!(delta(&mut line, *change), STORE, "{name}");
+        }
+        assert_eq!(line.wants(), [Want::Snapshot { symbol: SYMBOL.into() }], "{name}: asked for once");
+        line.depth("rest", Depth(None, Some(snapshot), None, true, snapshot));
+        for change in after {
+            delta(&mut line, *change);
+        }
+        let got = match (line.holes().as_slice(), line.wants().as_slice()) {
+            ([], []) => "whole".to_owned(),
+            ([], [Want::Snapshot { .. }]) => "asks again".to_owned(),
+            ([(GapReason::BookSequence, Some(first), Some(last))], [Want::Snapshot { .. }]) => {
+                format!("hole {first} {last}")
+            }
+            other => format!("{other:?}"),
+        };
+        assert_eq!(got, expected, "{name}");
+        assert_eq!(line.bids().is_some(), expected == "whole", "{name}");
+    }
+}
+
+#[test]
+fn what_waits_behind_the_snapshot_is_in_the_book() {
+    let mut line = Line::new(BookRule::JoinFirst, TradeIds::Dense, true);
+    for (first, last) in [(1, 5), (6, 9), (10, 11)] {
+        line.depth("a", Depth(Some(first), Some(last), None, false, last));
+    }
+    line.depth("rest", Depth(None, Some(7), None, true, 2));
+    assert_eq!(line.bids().unwrap(), ["11", "9", "7"], "5 is older than the snapshot");
+}
+
+/// One step of a stream.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    None,
+    Drop(u8),
+    Again,
+}
+
+fn faults() -> impl Strategy<Value = Vec<Fault>> {
+    let fault = prop_oneof![20 => Just(Fault::None), 1 => (1_u8..5).prop_map(Fault::Drop), 1 => Just(Fault::Again)];
+    prop::collection::vec(fault, 1..400)
+}
+
+proptest! {
+    /// Trades: exactly the holes that were made are told, and what is sent again is known.
+    #[test]
+    fn trade_holes_are_exactly_those_that_were_made(faults in faults()) {
+        let mut line = Line::new(BookRule::Unchecked, TradeIds::Dense, true);
+        let (mut id, mut expected) = (1000, Vec::new());
+        line.trades("a", &[id]);
+        for fault in faults {
+            match fault {
+                Fault::None => {}
+                Fault::Drop(count) => {
+                    let hole = (id + 1, id + u64::from(count));
+                    let number = |id: u64| i64::try_from(id).ok();
+                    expected.push((GapReason::VenueSequence, number(hole.0), number(hole.1)));
+                    id = hole.1;
+                }
+                Fault::Again => {
+                    prop_assert_eq!(line.trades("a", &[id]), [Judgement::Duplicate]);
+                    continue;
+                }
+            }
+            id += 1;
+            let judged = line.trades("a", &[id]);
+            prop_assert_eq!(judged[0], if matches!(fault, Fault::Drop(_)) { AFTER_GAP } else { STORE });
+        }
+        prop_assert_eq!(line.holes(), expected);
+    }
+
+    /// Books: a hole is told exactly where one was made, once until the next snapshot, and the book that follows is right.
+    #[test]
+    fn book_holes_are_exactly_those_that_were_made(
+        faults in faults(),
+        rule in prop::sample::select(&[BookRule::JoinFirst, BookRule::JoinPrevious, BookRule::Previous, BookRule::Next][..]),
+        steps in prop::collection::vec(1_i64..9, 400),
+    ) {
+        let mut line = Line::new(rule, TradeIds::Opaque, false);
+        let is_joined = matches!(rule, BookRule::JoinFirst | BookRule::JoinPrevious);
+        let conn = if is_joined { "rest" } else { "a" };
+        let mut last = 100;
+        // A first change, so that a book that has to be joined asks for its snapshot.
+        let step = |rule, steps: i64| if rule == BookRule::Next { 1 } else { steps };
+        line.depth("a", Depth(Some(99), Some(last), Some(98), false, last));
+        line.depth(conn, Depth(None, Some(last), Some(-1), true, last));
+        line.take();
+        line.wants();
+        for (fault, steps) in faults.into_iter().zip(steps) {
+            let next = last + step(rule, steps);
+            let delta = |from: i64, to: i64| Depth(Some(from + 1), Some(to), Some(from), false, to);
+            let hole = match fault {
+                Fault::None => {
+                    prop_assert_eq!(line.depth("a", delta(last, next)), STORE);
+                    last = next;
+                    continue;
+                }
+                Fault::Again => {
+                    // Recorded as it came; it changes nothing.
+                    prop_assert_eq!(line.depth("a", delta(last - 1, last)), STORE);
+                    continue;
+                }
+                Fault::Drop(count) => (last, next + i64::from(count)),
+            };
+            let after = hole.1 + step(rule, steps);
+            prop_assert_eq!(line.depth("a", delta(hole.1, after)), AFTER_GAP);
+            prop_assert_eq!(line.holes(), [(GapReason::BookSequence, Some(hole.0 + 1), Some(hole.1))]);
+            prop_assert_eq!(line.wants().len(), 1);
+            prop_assert_eq!(line.bids(), None);
+            line.depth("a", delta(after, after + step(rule, steps)));
+            prop_assert!(line.holes().is_empty(), "told once");
+            last = after + step(rule, steps);
+            line.depth(conn, Depth(None, Some(last), Some(-1), true, last));
+            let own = line.take();
+            prop_assert!(
+                matches!(own[0].body(), EventBody::Status(status) if status.code == StatusCode::Resynchronised)
+            );
+            prop_assert_eq!(line.bids().map(|bids| bids[0].clone()), Some(last.to_string()));
+        }
+        prop_assert!(line.holes().is_empty() && line.wants().is_empty());
+    }
+}
