@@ -79,8 +79,8 @@ impl TradeTrack {
 
     /// The first and last of the missing ids of a range.
     pub(super) fn still_missing(&self, first: u64, last: u64) -> Option<(u64, u64)> {
-        self.dense.missing_in(first..=last).fold(None, |found, range| {
-            Some((found.map_or(*range.start(), |(low, _)| low), *range.end()))
-        })
+        self.dense
+            .missing_in(first..=last)
+            .fold(None, |found, range| Some((found.map_or(*range.start(), |(low, _)| low), *range.end())))
     }
 }

@@ -15,7 +15,9 @@ mod wire;
 
 use crate::answers::Answers;
 use crate::decoder::{Decoder, FRAME_BYTES_MAX, Outcome, Reject, RejectReason};
+use crate::fields::optional_seq;
 use crate::message::MessageSink;
+use feedd_model::VenueSeq;
 use wire::Lists;
 
 /// Reads frames of both feeds.
@@ -37,6 +39,7 @@ impl Decoder for CoinbaseDecoder {
         if frame.len() > FRAME_BYTES_MAX {
             return Outcome::Rejected(Reject::new(RejectReason::TooLarge, "frame"));
         }
+        self.lists.number = None;
         if let Some(messages) = usual::decode(frame, &mut self.lists, out) {
             return Outcome::Messages(messages);
         }
@@ -50,12 +53,20 @@ impl Decoder for CoinbaseDecoder {
             Err(reject) => Outcome::Rejected(reject),
         }
     }
+
+    /// `sequence_num`: Advanced Trade counts every frame of a connection (docs.cdp.coinbase.com, Advanced Trade
+    /// WebSocket overview, read mid 2026).
+    fn connection_sequence(&self) -> Option<VenueSeq> {
+        self.lists.number
+    }
 }
 
 impl CoinbaseDecoder {
     fn try_decode<'f>(&mut self, frame: &'f str, out: &mut dyn MessageSink) -> Result<Outcome<'f>, Reject> {
         let wire = walk::read_frame(frame, &mut self.lists)?;
         if wire.channel.is_present() {
+            // Frames without a message are counted by the venue, too.
+            self.lists.number = optional_seq(frame, wire.sequence_num, "sequence_num").ok().flatten();
             return advanced::decode(frame, &wire, &mut self.lists, &mut self.symbol, out);
         }
         exchange::decode(frame, &wire, &self.lists, &mut self.symbol, out)

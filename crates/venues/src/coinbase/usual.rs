@@ -32,13 +32,16 @@ pub(super) fn decode(frame: &str, lists: &mut Lists, out: &mut dyn MessageSink) 
     }
     at.need(br#"{"channel":""#)?;
     if at.take(br#"l2_data",""#) {
-        return l2_data(at, frame, &mut lists.updates, out);
+        let envelope = envelope(&mut at, lists)?;
+        return l2_data(at, frame, envelope, &mut lists.updates, out);
     }
     if at.take(br#"market_trades",""#) {
-        return market_trades(at, frame, &mut lists.trades, out);
+        let envelope = envelope(&mut at, lists)?;
+        return market_trades(at, frame, &envelope, &mut lists.trades, out);
     }
     at.need(br#"ticker",""#)?;
-    ticker(at, frame, out)
+    let envelope = envelope(&mut at, lists)?;
+    ticker(at, frame, &envelope, out)
 }
 
 /// From the product on.
@@ -160,9 +163,9 @@ struct Envelope {
 }
 
 /// From behind the channel up to the type of the first event. The documentation has a `client_id`, the recording of
-/// 2026 none.
+/// 2026 none. Notes the connection's number.
 #[inline(always)]
-fn envelope(at: &mut Cursor<'_>) -> Option<Envelope> {
+fn envelope(at: &mut Cursor<'_>, lists: &mut Lists) -> Option<Envelope> {
     if at.take(br#"client_id":""#) {
         at.string()?;
         at.need(br#",""#)?;
@@ -171,6 +174,7 @@ fn envelope(at: &mut Cursor<'_>) -> Option<Envelope> {
     let time = time(at)?;
     at.need(br#","sequence_num":"#)?;
     let seq = VenueSeq(at.integer()?);
+    lists.number = Some(seq);
     at.need(br#","events":[{"type":""#)?;
     let is_snapshot = !at.take(br#"update","#);
     if is_snapshot {
@@ -179,8 +183,13 @@ fn envelope(at: &mut Cursor<'_>) -> Option<Envelope> {
     Some(Envelope { time, seq, is_snapshot })
 }
 
-fn l2_data(mut at: Cursor<'_>, frame: &str, updates: &mut Updates, out: &mut dyn MessageSink) -> Option<usize> {
-    let envelope = envelope(&mut at)?;
+fn l2_data(
+    mut at: Cursor<'_>,
+    frame: &str,
+    envelope: Envelope,
+    updates: &mut Updates,
+    out: &mut dyn MessageSink,
+) -> Option<usize> {
     at.need(br#""product_id":""#)?;
     let symbol = symbol(&mut at)?;
     at.need(br#","updates":"#)?;
@@ -217,17 +226,17 @@ pub(super) fn level_updates(at: &mut Cursor<'_>, updates: &mut Updates) -> Optio
 fn market_trades(
     mut at: Cursor<'_>,
     frame: &str,
+    envelope: &Envelope,
     trades: &mut Vec<HeldTrade>,
     out: &mut dyn MessageSink,
 ) -> Option<usize> {
-    let envelope = envelope(&mut at)?;
     at.need(br#""trades":["#)?;
     trades.clear();
     loop {
         if trades.len() == ITEMS_MAX {
             return None;
         }
-        trades.push(advanced_trade(&mut at, &envelope)?);
+        trades.push(advanced_trade(&mut at, envelope)?);
         if !at.take(b",") {
             break;
         }
@@ -274,8 +283,7 @@ fn advanced_trade(at: &mut Cursor<'_>, envelope: &Envelope) -> Option<HeldTrade>
 }
 
 /// One ticker; several go the general way.
-fn ticker(mut at: Cursor<'_>, frame: &str, out: &mut dyn MessageSink) -> Option<usize> {
-    let envelope = envelope(&mut at)?;
+fn ticker(mut at: Cursor<'_>, frame: &str, envelope: &Envelope, out: &mut dyn MessageSink) -> Option<usize> {
     at.need(br#""tickers":[{"type":"ticker","product_id":""#)?;
     let symbol = symbol(&mut at)?;
     text(&mut at, br#","price":""#)?;

@@ -5,6 +5,7 @@ use crate::decoder::{Reject, RejectReason};
 use crate::levels::{SIDE_LEVELS_MAX, SideLevels};
 use crate::message::{LevelNum, TradeMsg};
 use crate::scan::Token;
+use feedd_model::VenueSeq;
 use std::ops::Range;
 
 /// Most events, and most trades and tickers, of one frame. Coinbase sends 100 trades at once.
@@ -202,4 +203,6 @@ pub(super) struct Lists {
     pub(super) items: Vec<Item>,
     /// Trades that have been read.
     pub(super) trades: Vec<HeldTrade>,
+    /// `sequence_num` of the frame, Advanced Trade.
+    pub(super) number: Option<VenueSeq>,
 }
