@@ -10,6 +10,7 @@ use crate::schema::Config;
 use crate::sinks::Sink;
 use crate::source::{Rate, Source, SourceKind, Speed};
 use crate::units::{show_bytes, show_duration};
+use crate::venue::Venue;
 use std::fmt::{self, Write};
 use std::path::Path;
 
@@ -46,6 +47,7 @@ impl fmt::Display for Loaded {
         let config = &self.config;
         let ring_bytes = config.ring.capacity as u64 * size_of::<feedd_model::Event>() as u64;
         let rings = config.sources.len() as u64;
+        let is_live = config.sources.iter().any(|source| matches!(source.kind, SourceKind::Venue(_)));
         writeln!(f, "profile  {}", config.profile)?;
         writeln!(f, "data     {}", config.data.dir.display())?;
         for source in &config.sources {
@@ -53,11 +55,14 @@ impl fmt::Display for Loaded {
         }
         writeln!(
             f,
-            "rings    {rings} of {} events, {} in all",
+            "rings    {rings} of {} events, {} in all{}",
             config.ring.capacity,
-            show_bytes(ring_bytes.saturating_mul(rings))
+            show_bytes(ring_bytes.saturating_mul(rings)),
+            // The connections are known to the venues' own rules, which are not at hand here.
+            if is_live { ", or more: one for each connection that `feedd plan` shows" } else { "" }
         )?;
         writeln!(f, "batch    {} events or {}", config.batch.max_events, show_duration(config.batch.max_age))?;
+        show_tape(config, f)?;
         show_journal(config, f)?;
         show_sinks(config, f)?;
         for setting in &self.settings {
@@ -65,6 +70,14 @@ impl fmt::Display for Loaded {
         }
         Ok(())
     }
+}
+
+fn show_tape(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let tape = &config.tape;
+    if !tape.enabled {
+        return Ok(());
+    }
+    writeln!(f, "tape     {}, at most {}", tape.dir.display(), show_bytes(tape.bytes_max))
 }
 
 fn show_journal(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,8 +169,26 @@ fn describe(source: &Source) -> String {
             };
             write!(text, "recording {paths}, {speed}")
         }
+        SourceKind::Venue(venue) => describe_venue(venue, &mut text),
     };
     let written = written.and_then(|()| write!(text, ", core {}, full: {}", source.core, source.full));
     written.expect("a string takes any text");
     text
+}
+
+fn describe_venue(venue: &Venue, text: &mut String) -> fmt::Result {
+    let (market, symbols) = (venue.market.name, venue.symbols.len());
+    let noun = if symbols == 1 { "symbol" } else { "symbols" };
+    let channels = venue.channels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    write!(text, "LIVE {market}, {symbols} {noun}, {channels}")?;
+    if venue.redundancy > 1 {
+        write!(text, ", {} connections each", venue.redundancy)?;
+    }
+    if !venue.urls.is_empty() {
+        write!(text, ", from {}", venue.urls.join(", "))?;
+    }
+    if venue.insecure {
+        text.push_str(", INSECURE addresses allowed");
+    }
+    Ok(())
 }

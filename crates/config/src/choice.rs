@@ -109,7 +109,7 @@ pub enum JumpAction {
     Reject,
 }
 
-/// Which messages the simulated market sends.
+/// Which messages of a market are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// Executions.
@@ -152,6 +152,7 @@ pub(crate) enum Kind {
     #[default]
     Sim,
     Capture,
+    Venue,
 }
 
 impl Choice for Profile {
@@ -226,7 +227,7 @@ impl Choice for LogFormat {
 
 impl Choice for Kind {
     const NOUN: &'static str = "kind of source";
-    const ALL: &'static [(&'static str, Self)] = &[("sim", Self::Sim), ("capture", Self::Capture)];
+    const ALL: &'static [(&'static str, Self)] = &[("sim", Self::Sim), ("capture", Self::Capture), ("venue", Self::Venue)];
 }
 
 /// Shows a choice as the configuration spells it.

@@ -34,7 +34,7 @@ fn every_key_stands_in_the_example() {
 /// The example with its keys and headings behind a `#` put to work; sentences stay comments.
 fn uncommented() -> String {
     let line = |line: &'static str| match line.strip_prefix("# ") {
-        Some(code) if code.starts_with("[[") => code,
+        Some(code) if code.starts_with("[[") || code.starts_with("[source.") => code,
         Some(code) => match code.split_once(" = ") {
             Some((key, _)) if key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => code,
             _ => line,

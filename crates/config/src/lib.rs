@@ -33,9 +33,12 @@ mod secret;
 mod sinks;
 mod source;
 mod suggest;
+mod tape;
 mod tree;
 mod units;
+mod url;
 mod values;
+mod venue;
 
 #[cfg(test)]
 mod example;
@@ -59,4 +62,6 @@ pub use schema::{
 pub use secret::{Secret, SecretError, SecretRef};
 pub use sinks::Sink;
 pub use source::{Capture, Core, DEFAULT_SYMBOLS, Rate, Sim, Source, SourceKind, Speed};
+pub use tape::Tape;
 pub use units::{Percent, duration as parse_duration};
+pub use venue::{Allowance, Lifetime, VENUE_MARKETS, Venue, VenueLimits, VenueMarket, VenuePeriods};

@@ -37,9 +37,16 @@ pub(crate) fn examine(config: &Config, machine: &Machine<'_>, reader: &mut Reade
         examine_postgres(&config.postgres, reader);
     }
     for (i, source) in config.sources.iter().enumerate() {
-        if let SourceKind::Capture(capture) = &source.kind {
-            examine_capture(i, capture, machine, reader);
+        match &source.kind {
+            SourceKind::Capture(capture) => examine_capture(i, capture, machine, reader),
+            SourceKind::Venue(venue) => {
+                examine_ca_file(&format!("source.{i}.ca_file"), venue.ca_file.as_deref(), reader)
+            }
+            SourceKind::Sim(_) => {}
         }
+    }
+    if config.tape.enabled && (has_data_dir || !config.tape.dir.starts_with(&config.data.dir)) {
+        examine_folder(&["tape.dir", "data.dir"], &config.tape.dir, reader);
     }
 }
 
@@ -95,10 +102,14 @@ fn examine_postgres(postgres: &Postgres, reader: &mut Reader) {
         let (origin, key) = reader.origin_of(&["postgres.password_file"]);
         reader.fault(origin, &key, format!("{error}{cause}"));
     }
-    if let Some(path) = &postgres.tls_ca
+    examine_ca_file("postgres.tls_ca", postgres.tls_ca.as_deref(), reader);
+}
+
+fn examine_ca_file(key: &str, path: Option<&Path>, reader: &mut Reader) {
+    if let Some(path) = path
         && let Err(cause) = fs::read(path)
     {
-        let (origin, key) = reader.origin_of(&["postgres.tls_ca"]);
+        let (origin, key) = reader.origin_of(&[key]);
         let message = format!("cannot read {}: {cause}; name a file of certificates (PEM)", path.display());
         reader.fault(origin, &key, message);
     }

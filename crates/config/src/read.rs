@@ -7,11 +7,13 @@ use crate::reader::{Reader, Section};
 use crate::schema::{Config, Health, Parquet, Validation};
 use crate::sinks::{name_sinks, read_sink};
 use crate::source::{Capture, Sim, Source, SourceKind};
+use crate::tape::{Tape, read_tape};
 use crate::tree::{Origin, Table};
 use crate::units::show_duration;
 use crate::values::{
     bytes, choice, core, count, duration, flag, list, log_levels, path, percent, rate, speed, symbol, text, time,
 };
+use crate::venue::{VENUE_KEYS, read_venue};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -45,6 +47,8 @@ fn read_sections(root: &mut Section<'_, '_>, config: &mut Config) {
     root.section("data", |s| s.key("dir", &mut config.data.dir, path));
     config.parquet.dir.clone_from(&config.data.dir);
     config.journal = Journal::below(&config.data.dir);
+    config.tape = Tape::below(&config.data.dir);
+    root.section("tape", |s| read_tape(s, &mut config.tape));
     root.section("ring", |s| s.key("capacity", &mut config.ring.capacity, count(64..=16 << 20)));
     root.section("batching", |s| {
         s.key("core", &mut config.batching.core, core);
@@ -115,35 +119,42 @@ fn read_source(s: &mut Section<'_, '_>, origin: &Origin, config: &Config) -> Sou
     let mut kind = None;
     s.optional("kind", &mut kind, choice);
     if !s.has("kind") {
-        s.missing("kind", origin, "write kind = \"sim\" or kind = \"capture\"");
+        s.missing("kind", origin, "write kind = \"venue\", kind = \"sim\" or kind = \"capture\"");
     }
     s.key("name", &mut source.name, text);
     s.key("core", &mut source.core, core);
     s.key("full", &mut source.full, choice);
     s.section("validation", |s| read_validation(s, &mut source.validation));
-    let stray = |own: Kind, other: Kind| {
-        move |key: &str| {
-            format!("`{key}` is a key of kind {:?}, this source is {:?}", other.to_string(), own.to_string())
-        }
-    };
     match kind {
-        Some(Kind::Sim) => {
-            source.kind = SourceKind::Sim(read_sim(s));
-            s.refuse(&CAPTURE_KEYS, stray(Kind::Sim, Kind::Capture));
-        }
-        Some(Kind::Capture) => {
-            source.kind = SourceKind::Capture(read_capture(s, origin));
-            s.refuse(&SIM_KEYS, stray(Kind::Capture, Kind::Sim));
-        }
-        // Without a kind the keys of both are let through: one fault is enough.
-        None => {
-            read_sim(s);
-            if s.has("path") {
-                read_capture(s, origin);
-            }
-        }
+        Some(Kind::Sim) => source.kind = SourceKind::Sim(read_sim(s)),
+        Some(Kind::Capture) => source.kind = SourceKind::Capture(read_capture(s, origin)),
+        Some(Kind::Venue) => source.kind = SourceKind::Venue(Box::new(read_venue(s, origin))),
+        // Without a kind the keys of all are let through: one fault is enough.
+        None if s.has("path") => drop((read_sim(s), read_capture(s, origin))),
+        None if s.has("venue") => drop(read_venue(s, origin)),
+        None => drop(read_sim(s)),
+    }
+    if let Some(kind) = kind {
+        refuse_strays(s, kind);
     }
     source
+}
+
+/// Notes the keys of other kinds.
+fn refuse_strays(s: &mut Section<'_, '_>, own: Kind) {
+    let own_keys = KINDS_KEYS.iter().find(|(kind, _)| *kind == own).map_or(&[][..], |(_, keys)| keys);
+    for (kind, keys) in KINDS_KEYS.iter().filter(|(kind, _)| *kind != own) {
+        // A key of two other kinds is refused once, for the first of them.
+        let before = KINDS_KEYS.iter().take_while(|(other, _)| other != kind).filter(|(other, _)| *other != own);
+        let is_said = |key: &&str| before.clone().any(|(_, keys)| keys.contains(key));
+        let stray: Vec<&'static str> =
+            keys.iter().copied().filter(|key| !own_keys.contains(key) && !is_said(key)).collect();
+        s.refuse(&stray, |key| {
+            let owners = KINDS_KEYS.iter().filter(|(_, keys)| keys.contains(&key));
+            let owners = owners.map(|(kind, _)| format!("{:?}", kind.to_string())).collect::<Vec<_>>().join(" and ");
+            format!("`{key}` is a key of kind {owners}, this source is {:?}", own.to_string())
+        });
+    }
 }
 
 fn read_sim(s: &mut Section<'_, '_>) -> Sim {
@@ -169,13 +180,13 @@ fn read_capture(s: &mut Section<'_, '_>, origin: &Origin) -> Capture {
     capture
 }
 
-/// Names the sources that have no name by their kind, and sees that every name stands once.
+/// Names the sources that have no name by their kind or market, and sees that every name stands once.
 fn name_sources(sources: &mut [Source], reader: &mut Reader) {
     for i in 0..sources.len() {
         if sources[i].name.is_empty() {
-            let kind = sources[i].kind.tag();
-            let nth = sources[..=i].iter().filter(|source| source.kind.tag() == kind).count();
-            sources[i].name = if nth == 1 { kind.to_string() } else { format!("{kind}-{nth}") };
+            let usual = sources[i].kind.usual_name();
+            let nth = sources[..=i].iter().filter(|source| source.kind.usual_name() == usual).count();
+            sources[i].name = if nth == 1 { usual.to_owned() } else { format!("{usual}-{nth}") };
         }
         let name = &sources[i].name;
         if let Some(first) = sources[..i].iter().position(|source| source.name == *name) {
@@ -206,6 +217,8 @@ fn check_together(config: &Config, reader: &mut Reader) {
 
 const SIM_KEYS: [&str; 7] = ["symbols", "seed", "rate", "start_time", "burst_every_frames", "burst_trades", "channels"];
 const CAPTURE_KEYS: [&str; 3] = ["path", "venue", "speed"];
+const KINDS_KEYS: [(Kind, &[&str]); 3] =
+    [(Kind::Sim, &SIM_KEYS), (Kind::Capture, &CAPTURE_KEYS), (Kind::Venue, &VENUE_KEYS)];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HUNDRED_MS: Duration = Duration::from_millis(100);

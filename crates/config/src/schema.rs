@@ -5,6 +5,7 @@ use crate::journal::Journal;
 use crate::postgres::Postgres;
 use crate::sinks::Sink;
 use crate::source::{Core, Source};
+use crate::tape::Tape;
 use crate::units::Percent;
 use std::fmt;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub struct Config {
     pub data: Data,
     /// `[[source]]`: what is recorded, each with a ring and a thread of its own. Default: one simulated market.
     pub sources: Vec<Source>,
+    /// `[tape]`: the frames of live sources as they came.
+    pub tape: Tape,
     /// `[ring]`: the queue between each source and the batching thread.
     pub ring: Ring,
     /// `[batching]`: the thread that drains the rings.
@@ -234,6 +237,7 @@ impl Default for Config {
             parquet: Parquet { dir: data.dir.clone(), ..Parquet::default() },
             postgres: Postgres::default(),
             journal: Journal::below(&data.dir),
+            tape: Tape::below(&data.dir),
             data,
             sources: vec![Source::sim(&validation)],
             ring: Ring::default(),

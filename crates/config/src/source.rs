@@ -1,7 +1,8 @@
 //! What is recorded: the keys of one `[[source]]`.
 
-use crate::choice::{Channel, FullPolicy, Kind};
+use crate::choice::{Channel, Choice, FullPolicy, Kind};
 use crate::schema::Validation;
+use crate::venue::Venue;
 use feedd_model::UnixNanos;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 /// One `[[source]]`: its thread, its ring, and where its frames come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
-    /// Unique name, in logs and counters. Default: the kind; from the second of a kind on with its number, `sim-2`.
+    /// Unique name, in logs and counters. Default: the kind, or the market of a venue; from the second one on with its
+    /// number, `sim-2`.
     pub name: String,
     /// Core of its thread: `"auto"`, `"none"` or a number. Default `"auto"`.
     pub core: Core,
@@ -29,6 +31,8 @@ pub enum SourceKind {
     Sim(Sim),
     /// `kind = "capture"`: recorded frames.
     Capture(Capture),
+    /// `kind = "venue"`: a live market.
+    Venue(Box<Venue>),
 }
 
 /// The keys of `kind = "sim"`.
@@ -114,6 +118,15 @@ impl SourceKind {
         match self {
             Self::Sim(_) => Kind::Sim,
             Self::Capture(_) => Kind::Capture,
+            Self::Venue(_) => Kind::Venue,
+        }
+    }
+
+    /// What a source of it is called that has no name of its own.
+    pub(crate) fn usual_name(&self) -> &'static str {
+        match self {
+            Self::Venue(venue) => venue.market.name,
+            _ => self.tag().word(),
         }
     }
 }

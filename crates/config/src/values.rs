@@ -108,6 +108,11 @@ pub(crate) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<u64>
     }
 }
 
+/// As [`bytes`], for what lies in memory.
+pub(crate) fn size(range: RangeInclusive<u64>) -> impl Fn(&Node) -> Parsed<usize> {
+    move |node| bytes(range.clone())(node).map(|size| usize::try_from(size).unwrap_or(usize::MAX))
+}
+
 /// A percentage above 0, at most 100,000 %; a plain number counts percent, too.
 pub(crate) fn percent(node: &Node) -> Parsed<Percent> {
     let written = match &node.value {

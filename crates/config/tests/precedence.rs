@@ -1,8 +1,9 @@
 //! Defaults, profile, file, environment, flags: each wins over the one before, key by key.
 
 use feedd_config::{
-    Channel, Config, Core, FullPolicy, JournalMode, JournalSync, Level, Loaded, Machine, Overrides, Percent, Place,
-    PostgresLayout, PostgresTls, Profile, Rate, SecretRef, Sink, SinkKind, SourceKind, Speed, check, load,
+    Allowance, Channel, Config, Core, FullPolicy, JournalMode, JournalSync, Level, Lifetime, Loaded, Machine,
+    Overrides, Percent, Place, PostgresLayout, PostgresTls, Profile, Rate, SecretRef, Sink, SinkKind, SourceKind,
+    Speed, check, load,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -142,6 +143,70 @@ kind = \"sim\"
     let SourceKind::Sim(last) = &config.sources[2].kind else { panic!("source 2 is a sim") };
     assert_eq!(last.channels, [Channel::Trades]);
     assert_eq!(last.start_time.map(|time| time.0), Some(1_000_000_000));
+}
+
+#[test]
+fn a_venue_takes_its_market_and_its_overrides() {
+    let toml = "
+[[source]]
+kind = \"venue\"
+venue = \"bybit\"
+symbols = \"BTCUSDT\"
+[[source]]
+kind = \"venue\"
+venue = \"binance\"
+market = \"usdm\"
+symbols = [\"BTCUSDT\", \"ETHUSDT\"]
+channels = \"depth\"
+redundancy = 2
+depth_levels = 500
+url = \"ws://127.0.0.1:9000/\"
+[source.limits]
+streams_per_connection = 200
+request_bytes = \"1KiB\"
+connects = \"30 / 5m\"
+connects_burst = 3
+[source.periods]
+silence = \"3s\"
+lifetime = \"never\"
+[[source]]
+kind = \"venue\"
+venue = \"binance\"
+market = \"usdm\"
+symbols = \"SOLUSDT\"
+rest_url = \"none\"
+periods = { lifetime = \"1h\" }
+[tape]
+enabled = true
+";
+    let env = [("FEEDD_SOURCE__0__DEPTH_LEVELS", "50"), ("FEEDD_SOURCE__0__SYMBOLS", "BTCUSDT,ETHUSDT")];
+    let config = loaded(toml, &env, &sets(&["source.2.periods.first_data=1m", "data.dir=elsewhere"])).config;
+    let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(names, ["bybit_spot", "binance_usdm", "binance_usdm-2"]);
+    let venue = |at: usize| match &config.sources[at].kind {
+        SourceKind::Venue(venue) => venue,
+        _ => panic!("source {at} is a venue"),
+    };
+    assert_eq!((venue(0).market.venue, venue(0).market.market), ("bybit", "spot"));
+    assert_eq!(venue(0).symbols, ["BTCUSDT", "ETHUSDT"]);
+    assert_eq!(venue(0).channels, [Channel::Trades, Channel::Depth]);
+    assert_eq!((venue(0).redundancy, venue(0).depth_levels, venue(0).insecure), (1, Some(50), false));
+    assert_eq!((venue(0).urls.len(), &venue(0).rest_url), (0, &None));
+    let (limits, periods) = (&venue(1).limits, &venue(1).periods);
+    assert_eq!(venue(1).channels, [Channel::Depth]);
+    assert_eq!((venue(1).redundancy, venue(1).depth_levels), (2, Some(500)));
+    assert_eq!(venue(1).urls, ["ws://127.0.0.1:9000"]);
+    assert_eq!(venue(1).rest_url.as_deref(), Some("http://127.0.0.1:9000"));
+    assert_eq!((limits.streams_per_connection, limits.request_bytes), (Some(200), Some(1_024)));
+    let allowance = Allowance { count: 30, period: Duration::from_secs(300) };
+    assert_eq!((limits.connects, limits.connects_burst, limits.messages), (Some(allowance), Some(3), None));
+    assert_eq!((periods.silence, periods.lifetime), (Some(Duration::from_secs(3)), Some(Lifetime::Never)));
+    let periods = &venue(2).periods;
+    assert_eq!(periods.first_data, Some(Duration::from_secs(60)));
+    assert_eq!(periods.lifetime, Some(Lifetime::After(Duration::from_secs(3_600))));
+    assert_eq!(venue(2).rest_url.as_deref(), Some(""));
+    assert!(config.tape.enabled);
+    assert_eq!(config.tape.dir, Path::new("elsewhere/tape"));
 }
 
 #[test]
