@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check a configuration and say what a run would do. Exit code 0, or 2 when something is wrong.
     Check(ConfigArgs),
+    /// Show how the live sources spread over connections and threads, within the venues' limits. Needs no network.
+    Plan(PlanArgs),
     /// Print the normalised events of capture files as JSON lines, or a summary with exact sums and digests.
     Decode(DecodeArgs),
     /// Look into the journal; works beside a running recorder and changes nothing.
@@ -116,6 +118,15 @@ pub(crate) struct DecodeArgs {
     /// One summary a file instead of its events: counts, exact sums, SHA-256 digests.
     #[arg(long)]
     pub(crate) summary: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// One JSON object, with a version.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

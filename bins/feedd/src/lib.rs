@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod identity;
+pub mod live;
 pub mod registry;
 mod storage;
 mod threads;

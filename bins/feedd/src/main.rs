@@ -7,6 +7,7 @@ mod decode;
 mod journal_cmd;
 mod logging;
 mod operator;
+mod plan_cmd;
 mod quarantine_cmd;
 mod run;
 mod verify;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     match cli::Cli::parse().command {
         cli::Command::Run(args) => run::run(&args),
         cli::Command::Check(args) => run::check(&args),
+        cli::Command::Plan(args) => plan_cmd::plan(&args),
         cli::Command::Decode(args) => decode::decode(&args),
         cli::Command::Journal(command) => journal_cmd::journal(&command),
         cli::Command::Db(command) => db_cmd::db(&command),

@@ -1,5 +1,6 @@
 //! The sinks and the kinds of sources: one row each.
 
+use crate::live::LiveShard;
 use anyhow::{Context, Result};
 use feedd_config::{
     Channel, Config, JumpAction, PostgresLayout, PostgresTls, Sink as SinkSettings, SinkKind, Source as SourceConfig,
@@ -7,6 +8,9 @@ use feedd_config::{
 };
 use feedd_core::dead_letters::DeadLetters;
 use feedd_core::{Instruments, Sink, Source};
+use feedd_live::io::Resolver;
+use feedd_live::source::{LiveParts, LiveSource};
+use feedd_live::tape::{TapeConfig, Tapes};
 use feedd_model::duration_nanos;
 use feedd_sink_null::NullSink;
 use feedd_sink_parquet::{ParquetConfig, ParquetSink};
@@ -104,14 +108,7 @@ pub fn source(
     instruments: &Instruments,
     dead_letters: &DeadLetters,
 ) -> Result<BuiltSource> {
-    let parts = SourceParts {
-        name: source.name.clone(),
-        validation: validation(&source.validation),
-        instruments: instruments.clone(),
-        dead_letters: dead_letters.clone(),
-        keep_unknown: config.decode.keep_unknown,
-        frame_bytes_max: usize::try_from(config.decode.frame_bytes_max).unwrap_or(usize::MAX),
-    };
+    let parts = source_parts(source.name.clone(), source, config, instruments, dead_letters);
     match &source.kind {
         SourceKind::Sim(sim) => sim_source(sim, parts),
         SourceKind::Capture(capture) => {
@@ -127,6 +124,71 @@ pub fn source(
             let progress = Some(source.progress());
             Ok(BuiltSource { source: Box::new(source), progress })
         }
+        SourceKind::Venue(_) => anyhow::bail!("a live source is built shard by shard"),
+    }
+}
+
+/// What the live sources of a run share.
+pub struct LiveShared {
+    resolver: Resolver,
+    tapes: Option<Arc<Tapes>>,
+}
+
+impl LiveShared {
+    /// Starts what looks names up, and opens the folder of the tapes.
+    ///
+    /// # Errors
+    /// When the system starts no thread, or the folder cannot be used.
+    pub fn open(config: &Config) -> Result<Self> {
+        let tape = &config.tape;
+        let tapes = TapeConfig {
+            dir: tape.dir.clone(),
+            file_bytes_max: tape.file_bytes_max,
+            file_age_max: tape.file_age_max,
+            compression_level: tape.compression_level,
+            bytes_max: tape.bytes_max,
+            queue_bytes_max: tape.queue_bytes_max,
+        };
+        let open = || Tapes::open(tapes).with_context(|| format!("tape.dir {}", tape.dir.display()));
+        Ok(Self {
+            resolver: Resolver::start().context("starting the thread that looks names up")?,
+            tapes: if tape.enabled { Some(Arc::new(open()?)) } else { None },
+        })
+    }
+}
+
+/// Builds one shard of a live source.
+///
+/// # Errors
+/// When certificates cannot be verified or the tape cannot be written.
+pub fn live(
+    source: &SourceConfig,
+    shard: LiveShard,
+    config: &Config,
+    shared: &LiveShared,
+    instruments: &Instruments,
+    dead_letters: &DeadLetters,
+) -> Result<BuiltSource> {
+    let parts = source_parts(shard.shard.name.clone(), source, config, instruments, dead_letters);
+    let live = LiveParts { resolver: shared.resolver.clone(), tapes: shared.tapes.clone(), seed: fastrand::u64(..) };
+    let source = LiveSource::new(parts, shard.config, shard.shard, live)?;
+    Ok(BuiltSource { source: Box::new(source), progress: None })
+}
+
+fn source_parts(
+    name: String,
+    source: &SourceConfig,
+    config: &Config,
+    instruments: &Instruments,
+    dead_letters: &DeadLetters,
+) -> SourceParts {
+    SourceParts {
+        name,
+        validation: validation(&source.validation),
+        instruments: instruments.clone(),
+        dead_letters: dead_letters.clone(),
+        keep_unknown: config.decode.keep_unknown,
+        frame_bytes_max: usize::try_from(config.decode.frame_bytes_max).unwrap_or(usize::MAX),
     }
 }
 

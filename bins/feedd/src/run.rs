@@ -37,6 +37,13 @@ pub(crate) fn check(args: &ConfigArgs) -> ExitCode {
     let environment = feedd_config::environment().into_iter();
     let report = feedd_config::check(args.file().as_deref(), environment, &args.overrides(), &machine);
     if report.ok {
+        // What only the venues' own rules can tell.
+        let environment = feedd_config::environment().into_iter();
+        let loaded = feedd_config::load(args.file().as_deref(), environment, &args.overrides(), &machine);
+        if let Some(error) = loaded.ok().and_then(|loaded| feedd_run::live::shards(&loaded.config).err()) {
+            eprintln!("{error:#}\n1 error");
+            return ExitCode::from(EXIT_USAGE);
+        }
         println!("{}", report.text);
         ExitCode::SUCCESS
     } else {

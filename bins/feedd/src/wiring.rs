@@ -1,12 +1,13 @@
 //! Builds every stage and starts its thread, from the end of the way to its start: what consumes is there before what
 //! produces.
 
-use crate::registry;
+use crate::live::{self, LiveShard};
+use crate::registry::{self, BuiltSource, LiveShared};
 use crate::storage::{self, LINK_BLOCKS, Storage};
 use crate::threads::{Run, SourceThread, spawn};
 use anyhow::{Context, Result};
 use crossbeam_utils::CachePadded;
-use feedd_config::{Config, Core, FullPolicy as ConfigFull, SourceKind, Wait};
+use feedd_config::{Config, FullPolicy as ConfigFull, Source as SourceConfig, SourceKind, Wait};
 use feedd_core::affinity::{CoreChoice, Placement, plan, usable_cores};
 use feedd_core::counters::{BatchingCounters, SourceCounters};
 use feedd_core::data_dir::DataDir;
@@ -45,15 +46,16 @@ pub fn start(config: &Config, events_max: Option<u64>) -> Result<Run> {
     let instruments = Instruments::open(&data_dir.instruments_path())?;
     let (dead_letters, letter_writer) = dead_letters(config, &data_dir)?;
     let wait = wait_strategy(config.batching.wait);
+    let shards = live::shards(config)?;
     let shared = Shared {
         clock: Arc::new(SystemClock::new()),
         stop: Stop::new(),
         wake: Arc::new(Wake::new(wait.parks())),
         instruments,
         dead_letters,
-        cores: placements(config),
+        cores: placements(config, &shards),
     };
-    let (mut sources, inputs) = sources(config, &shared, events_max)?;
+    let (mut sources, inputs) = sources(config, shards, &shared, events_max)?;
     let mut storage = storage::start(config, &shared, &data_dir)?;
     mark_gap(&mut sources, storage.gap.take());
     data_dir.begin(shared.clock.wall()).inspect_err(|_| shared.stop.abort())?;
@@ -112,14 +114,8 @@ const fn wait_strategy(wait: Wait) -> WaitStrategy {
 }
 
 /// Which thread runs where: the batching thread, then each source. Asked before any thread is pinned.
-fn placements(config: &Config) -> Vec<Placement> {
-    let choice = |core: Core| match core {
-        Core::Auto => CoreChoice::Auto,
-        Core::None => CoreChoice::Unpinned,
-        Core::Pinned(core) => CoreChoice::Core(core),
-    };
-    let sources = config.sources.iter().map(|source| (source.name.clone(), choice(source.core)));
-    let threads: Vec<_> = std::iter::once((BATCHING.to_owned(), choice(config.batching.core))).chain(sources).collect();
+fn placements(config: &Config, shards: &[LiveShard]) -> Vec<Placement> {
+    let threads = live::threads(BATCHING, config, shards);
     let cores = usable_cores();
     let placements = plan(&threads, &cores);
     for ((thread, choice), placement) in threads.iter().zip(&placements) {
@@ -158,12 +154,15 @@ impl ReadySource {
     }
 }
 
-fn sources(config: &Config, shared: &Shared, events_max: Option<u64>) -> Result<(Vec<ReadySource>, Vec<Input>)> {
+fn sources(
+    config: &Config,
+    shards: Vec<LiveShard>,
+    shared: &Shared,
+    events_max: Option<u64>,
+) -> Result<(Vec<ReadySource>, Vec<Input>)> {
     let budget = events_max.map(Budget::new);
     let (mut sources, mut inputs) = (Vec::new(), Vec::new());
-    for (index, source) in config.sources.iter().enumerate() {
-        let built = registry::source(source, config, &shared.instruments, &shared.dead_letters)
-            .with_context(|| format!("source {}", source.name))?;
+    for (source, built) in built(config, shards, shared)? {
         let (producer, consumer) = rtrb::RingBuffer::new(config.ring.capacity);
         let counters = Arc::new(CachePadded::new(SourceCounters::new(&FRAME_REASONS, &TRADE_REASONS)));
         let outlet = Outlet::new(OutletParts {
@@ -178,11 +177,35 @@ fn sources(config: &Config, shared: &Shared, events_max: Option<u64>) -> Result<
             clock: shared.clock.clone(),
             budget: budget.clone(),
         });
-        let id = SourceId(u16::try_from(index).context("more than 65,536 sources")?);
+        let id = SourceId(u16::try_from(inputs.len()).context("more than 65,536 sources")?);
         inputs.push(Input { source: id, ring: consumer, counters: counters.clone() });
         sources.push(ReadySource { source: built.source, outlet, counters, progress: built.progress });
     }
     Ok((sources, inputs))
+}
+
+/// Every source in the order of the configuration, a live one with one for each of its shards.
+fn built<'a>(
+    config: &'a Config,
+    shards: Vec<LiveShard>,
+    shared: &Shared,
+) -> Result<Vec<(&'a SourceConfig, BuiltSource)>> {
+    let live = if shards.is_empty() { None } else { Some(LiveShared::open(config)?) };
+    let mut shards = shards.into_iter().peekable();
+    let mut built = Vec::new();
+    for (index, source) in config.sources.iter().enumerate() {
+        let what = || format!("source {}", source.name);
+        let (instruments, dead_letters) = (&shared.instruments, &shared.dead_letters);
+        if let (SourceKind::Venue(_), Some(live)) = (&source.kind, &live) {
+            while let Some(shard) = shards.next_if(|shard| shard.source == index) {
+                let shard = registry::live(source, shard, config, live, instruments, dead_letters);
+                built.push((source, shard.with_context(what)?));
+            }
+        } else {
+            built.push((source, registry::source(source, config, instruments, dead_letters).with_context(what)?));
+        }
+    }
+    Ok(built)
 }
 
 fn watched(

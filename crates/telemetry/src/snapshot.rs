@@ -67,6 +67,19 @@ pub struct JournalView {
     pub waiting_ns: u64,
 }
 
+/// A live source at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedView {
+    /// Its name.
+    pub source: String,
+    /// Connections that are subscribed and heard.
+    pub connections: u64,
+    /// Streams it records.
+    pub streams: u64,
+    /// Of these: silent for so long that they must be broken.
+    pub mute: u64,
+}
+
 /// The state of a run at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -78,6 +91,8 @@ pub struct Snapshot {
     pub account: Account,
     /// Every ring.
     pub rings: Vec<RingView>,
+    /// Every live source.
+    pub feeds: Vec<FeedView>,
     /// The journal, unless it is off.
     pub journal: Option<JournalView>,
     /// Every sink.
@@ -115,6 +130,13 @@ impl Snapshot {
             peak_ever: source.counters.ring_peak_ever.get().max(totals.in_ring).min(source.ring_capacity),
             blocked_ns: source.counters.blocked_ns.get() + since(source.counters.blocked_since.get()),
         });
+        let feeds =
+            watched.sources.iter().map(|source| (source, &source.counters.session)).map(|(source, c)| FeedView {
+                source: source.name.clone(),
+                connections: c.connections_live.get(),
+                streams: c.streams.get(),
+                mute: c.streams_mute.get(),
+            });
         let journal = watched.journal.as_ref().map(|journal| &journal.counters).map(|counters| JournalView {
             durable_seq: account.durable.unwrap_or(0),
             bytes: counters.bytes.get(),
@@ -147,6 +169,7 @@ impl Snapshot {
             at,
             simulated: watched.simulated,
             rings: rings.collect(),
+            feeds: feeds.filter(|feed| feed.streams > 0).collect(),
             journal,
             batches: sum(|c| &c.batches),
             batches_failed: sum(|c| &c.batches_failed),

@@ -5,7 +5,7 @@ use crate::snapshot::{SinkView, Snapshot};
 use crate::watched::Watched;
 use feedd_core::AccountWatch;
 use feedd_core::accounting::Account;
-use feedd_core::counters::SinkState;
+use feedd_core::counters::{SessionCounters, SinkState};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -45,6 +45,12 @@ pub fn health_line(before: &Snapshot, now: &Snapshot, interval: Duration) -> Str
     );
     if now.clock_steps > 0 {
         let _ = write!(line, " | Clock steps: {}", now.clock_steps);
+    }
+    for feed in &now.feeds {
+        let _ = write!(line, " | Feed {}: {} connected", feed.source, feed.connections);
+        if feed.mute > 0 {
+            let _ = write!(line, ", {} of {} streams mute", feed.mute, feed.streams);
+        }
     }
     for ring in &now.rings {
         let _ = write!(
@@ -131,6 +137,9 @@ fn stored(before: &Snapshot, now: &Snapshot) -> String {
 /// What is wrong, or nothing.
 fn alarms(now: &Snapshot) -> String {
     let mut out = String::new();
+    for feed in now.feeds.iter().filter(|feed| feed.connections == 0) {
+        let _ = write!(out, "FEED {} AWAY | ", feed.source);
+    }
     for sink in &now.sinks {
         let away = match sink.state {
             SinkState::Starting | SinkState::Working => continue,
@@ -192,6 +201,7 @@ pub fn final_report(watched: &Watched, watch: &AccountWatch) -> String {
                 let _ = write!(out, ", {count} {what}: {reason}");
             }
         }
+        out.push_str(&session_words(&c.session));
         if c.dead_letters_missed.get() > 0 {
             let _ = write!(out, ", {} raw texts not kept", c.dead_letters_missed.get());
         }
@@ -200,6 +210,28 @@ pub fn final_report(watched: &Watched, watch: &AccountWatch) -> String {
         }
     }
     let _ = write!(out, "\n  {}", watch_line(watch));
+    out
+}
+
+/// What a live source went through; nothing for others.
+fn session_words(c: &SessionCounters) -> String {
+    if c.connections_opened.get() + c.connections_failed.get() == 0 {
+        return String::new();
+    }
+    let mut out = format!(", {} connections", c.connections_opened.get());
+    let counts = [
+        (&c.reconnects, "reconnects"),
+        (&c.connections_failed, "attempts to connect failed"),
+        (&c.resynchronised, "books resynchronised"),
+        (&c.trades_backfilled, "trades fetched later"),
+        (&c.pulls_failed, "REST requests failed"),
+        (&c.tape_lines_dropped, "lines not taped"),
+    ];
+    for (count, what) in counts {
+        if count.get() > 0 {
+            let _ = write!(out, ", {} {what}", grouped(count.get()));
+        }
+    }
     out
 }
 
@@ -223,7 +255,7 @@ fn undurable(account: &Account) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{JournalView, RingView};
+    use crate::snapshot::{FeedView, JournalView, RingView};
     use feedd_core::accounting::{SinkTotals, SourceTotals};
     use feedd_model::MonoNanos;
 
@@ -251,6 +283,7 @@ mod tests {
                 peak_ever: 1_250,
                 blocked_ns: 2_000_000,
             }],
+            feeds: Vec::new(),
             journal: None,
             sinks: vec![sink],
             batches: 12,
@@ -303,6 +336,29 @@ mod tests {
             "Pipeline Health: 60000 ticks/30s | Total: 61000 | Batches: 12 | Failed: 1 | Retries: 3 | Buffer: 42/500 | \
              Stored parquet: 61000 | Lag: 14 ms | Dropped: 0 | Gaps: 0 | Ring sim: 3% max 12% blocked 2 ms"
         );
+    }
+
+    #[test]
+    fn live_sources_are_told_and_one_that_is_away_comes_first() {
+        let mut now = snapshot(30_000_000_000, 61_000);
+        let feed = |source: &str, connections, mute| FeedView { source: source.into(), connections, streams: 6, mute };
+        now.feeds = vec![feed("binance", 2, 0), feed("kraken", 1, 1), feed("okx", 0, 0)];
+        let line = health_line(&snapshot(0, 1_000), &now, Duration::from_secs(30));
+        let expected = " | Feed binance: 2 connected | Feed kraken: 1 connected, 1 of 6 streams mute | Feed okx: 0 connected \
+                        | Ring sim: ";
+        assert!(line.contains(expected), "{line}");
+        let line = status_line(&snapshot(0, 1_000), &now, Duration::from_secs(1));
+        assert!(line.starts_with("SIMULATED FEED okx AWAY | 00:00:01"), "{line}");
+    }
+
+    #[test]
+    fn the_end_of_a_live_source_says_what_it_went_through() {
+        let counters = SessionCounters::default();
+        assert_eq!(session_words(&counters), "");
+        counters.connections_opened.add(3);
+        counters.reconnects.add(2);
+        counters.trades_backfilled.add(1_234);
+        assert_eq!(session_words(&counters), ", 3 connections, 2 reconnects, 1,234 trades fetched later");
     }
 
     #[test]

@@ -20,7 +20,18 @@ pub fn decode_frame(bytes: &[u8]) {
     decode(&mut decoder, bytes);
 }
 
-/// Decodes one frame of a venue, twice: what the first time left in the decoder must do no harm.
+/// Requests for trades, one a venue; the others take no notice.
+const TRADES_REQUESTS: [&str; 6] = [
+    "GET https://host/api/v3/historicalTrades?symbol=BTCUSDT",
+    "GET https://host/api/v3/aggTrades?symbol=BTCUSDT",
+    "GET https://host/products/BTC-USD/trades",
+    "GET https://host/0/public/Trades?pair=BTC%2FUSD",
+    "GET https://host/api/v5/market/history-trades?instId=BTC-USDT",
+    "GET https://host/v5/market/recent-trade?symbol=BTCUSDT",
+];
+
+/// Decodes one frame of a venue, twice: what the first time left in the decoder must do no harm. Then as the answer to a
+/// request for trades.
 ///
 /// # Panics
 /// When a promise is broken: a number's text that does not read back as its value, or an outcome that does not tell what
@@ -29,6 +40,10 @@ pub fn decode_frame_of(venue: &str, bytes: &[u8]) {
     let mut decoder = table::decoder_for(venue).expect("fuzz targets name venues of the table");
     decode(&mut *decoder, bytes);
     decode(&mut *decoder, bytes);
+    for request in TRADES_REQUESTS {
+        decoder.request("rest", request);
+        decode(&mut *decoder, bytes);
+    }
 }
 
 fn decode(decoder: &mut dyn Decoder, bytes: &[u8]) {

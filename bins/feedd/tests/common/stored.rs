@@ -30,6 +30,13 @@ impl Rows {
         self.batch.column_by_name(column).unwrap_or_else(|| panic!("column {column}")).as_string()
     }
 
+    /// Every column but these.
+    pub(crate) fn others(&self, without: &[&str]) -> impl Iterator<Item = &arrow_array::ArrayRef> {
+        let fields = self.batch.schema_ref().fields();
+        let kept = fields.iter().map(|field| !without.contains(&field.name().as_str())).collect::<Vec<_>>();
+        self.batch.columns().iter().zip(kept).filter_map(|(column, kept)| kept.then_some(column))
+    }
+
     /// The exact values of a price or size column that has no holes.
     pub(crate) fn decimals(&self, column: &str) -> impl Iterator<Item = BigDecimal> {
         let column = self.numbers::<Decimal128Type>(column);

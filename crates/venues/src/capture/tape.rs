@@ -46,8 +46,7 @@ impl TapeHeader {
 impl fmt::Display for TapeHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = text_of(self.rules);
-        let fields =
-            serde_json::json!({"source": self.source, "run": self.run, "part": self.part, "rules": rules});
+        let fields = serde_json::json!({"source": self.source, "run": self.run, "part": self.part, "rules": rules});
         write!(f, "{MARK}{fields}")
     }
 }
@@ -158,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_header_says_how_messages_are_checked() {
-        let text = r#"tape 1 {"part":2,"rules":"checksum:25 dense connection","run":1795363024000000000,"source":"kr \"1\""}"#;
+        let text =
+            r#"tape 1 {"part":2,"rules":"checksum:25 dense connection","run":1795363024000000000,"source":"kr \"1\""}"#;
         let header = TapeHeader {
             source: "kr \"1\"".into(),
             run: 1_795_363_024_000_000_000,
