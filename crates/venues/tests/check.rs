@@ -265,8 +265,15 @@ fn where_numbers_are_not_global_the_connection_opened_last_counts_from_its_snaps
     assert_eq!(line.depth("b", delta(12, 15)), STORE);
     line.close("a");
     assert_eq!(line.depth("b", delta(15, 16)), STORE);
-    assert!(line.holes().is_empty());
+    assert!(line.holes().is_empty() && line.wants().is_empty());
     assert_eq!(line.bids(), Some(vec!["16".to_owned()]));
+    // The one that counts ends: the book of the other has to begin again.
+    line.open("c");
+    line.close("b");
+    assert_eq!(line.wants(), [Want::Resubscribe { symbol: SYMBOL.into() }]);
+    assert_eq!((line.holes(), line.bids()), (vec![], None));
+    assert_eq!(line.depth("c", snapshot(20)), STORE);
+    assert_eq!(line.bids(), Some(vec!["20".to_owned()]));
 }
 
 #[test]

@@ -124,7 +124,9 @@ impl Checker {
             if is_last {
                 track.go_away();
             } else if !self.rules.is_global && track.book_link == Some(link) {
+                // The other connection's book began while this one counted: it has to begin again.
                 track.lose_book();
+                self.wants.push(Want::Resubscribe { symbol: track.symbol.to_string() });
             }
         }
     }

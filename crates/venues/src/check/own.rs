@@ -70,7 +70,6 @@ impl Own {
     fn push(&mut self, instrument: InstrumentId, body: EventBody, at: Option<UnixNanos>, burst: &mut Burst) {
         self.events += 1;
         let head = EventHead { instrument, venue_ts: None, recv_ts: at, flags: Flags::NONE };
-        burst.push(Event::new(head, body));
-        burst.end_message();
+        burst.push_own(Event::new(head, body));
     }
 }
