@@ -47,7 +47,9 @@ fn run(cli: &Cli) -> Result<Vec<String>> {
     }
     let server = Server::start(cli.config().map_err(anyhow::Error::msg)?)?;
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", ready(&server, cli.venue)).and_then(|()| stdout.flush()).context("writing to standard output")?;
+    writeln!(stdout, "{}", ready(&server, cli.venue))
+        .and_then(|()| stdout.flush())
+        .context("writing to standard output")?;
     drop(stdout);
     let (start, mut said) = (Instant::now(), Instant::now());
     let mut before = Summary::default();

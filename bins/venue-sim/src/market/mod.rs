@@ -108,7 +108,10 @@ impl Market {
                 0 => 0,
                 ms => config.pace.steps_in(ms),
             },
-            feed_every: feeds.iter().map(|feed| if interval(feed) == 0 { 1 } else { config.pace.steps_in(interval(feed)) }).collect(),
+            feed_every: feeds
+                .iter()
+                .map(|feed| if interval(feed) == 0 { 1 } else { config.pace.steps_in(interval(feed)) })
+                .collect(),
             serial: 0,
             skew_ns: 0,
             touched: Touched::new(),
@@ -184,7 +187,9 @@ impl Market {
             }
             let (book, update_id, seq) = (&instrument.book, instrument.update_id, instrument.seq);
             let view = View { symbol, book, update_id, seq, venue_ns };
-            facts.extend(instrument.feeds.iter_mut().flatten().filter_map(|feed| feed.due(step, &view)).map(Fact::Depth));
+            facts.extend(
+                instrument.feeds.iter_mut().flatten().filter_map(|feed| feed.due(step, &view)).map(Fact::Depth),
+            );
         }
     }
 
