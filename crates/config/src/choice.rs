@@ -227,7 +227,8 @@ impl Choice for LogFormat {
 
 impl Choice for Kind {
     const NOUN: &'static str = "kind of source";
-    const ALL: &'static [(&'static str, Self)] = &[("sim", Self::Sim), ("capture", Self::Capture), ("venue", Self::Venue)];
+    const ALL: &'static [(&'static str, Self)] =
+        &[("sim", Self::Sim), ("capture", Self::Capture), ("venue", Self::Venue)];
 }
 
 /// Shows a choice as the configuration spells it.

@@ -28,19 +28,28 @@ pub enum FullPolicy {
 pub struct Burst {
     events: Vec<Event>,
     ends: Vec<usize>,
+    /// Of the events: those of the recorder's own.
+    own: usize,
 }
 
 impl Burst {
     /// An empty burst with room for `events` events; grows once when a larger message comes.
     #[must_use]
     pub fn with_capacity(events: usize) -> Self {
-        Self { events: Vec::with_capacity(events), ends: Vec::with_capacity(64) }
+        Self { events: Vec::with_capacity(events), ends: Vec::with_capacity(64), own: 0 }
     }
 
     /// Appends an event to the message that is being built.
     #[inline]
     pub fn push(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// Appends an event of the recorder's own (gap, status), as a message: a run's bound does not count it.
+    pub fn push_own(&mut self, event: Event) {
+        self.push(event);
+        self.end_message();
+        self.own += 1;
     }
 
     /// Ends the message that is being built; a message without events is no message.
@@ -62,6 +71,7 @@ impl Burst {
     pub fn clear(&mut self) {
         self.events.clear();
         self.ends.clear();
+        self.own = 0;
     }
 }
 
@@ -242,7 +252,7 @@ impl Outlet {
             return Err(Ended::Stopped);
         }
         match &self.parts.budget {
-            Some(budget) if events > 0 && !budget.spend(events as u64) => Err(Ended::Budget),
+            Some(budget) if events > burst.own && !budget.spend((events - burst.own) as u64) => Err(Ended::Budget),
             _ => Ok(()),
         }
     }

@@ -6,6 +6,8 @@
 //!   time it is, and what is to be done comes out as [`session::Action`]s.
 //! * [`io`]: sockets, TLS, REST; carries out the actions and hands every frame to the intake.
 //!
+//! [`source::LiveSource`] is the three together, as the rest of the recorder sees it; [`tape`] keeps what came as it came.
+//!
 //! Which messages are missing, known or old is judged by `feedd_venues::check`, from what came in alone.
 #![forbid(unsafe_code)]
 

@@ -44,12 +44,8 @@ fn play(file: &Path, venue: &str, rules: Rules) -> Ended {
     let per_connection = table::venue(venue).unwrap().symbol_scope == table::SymbolScope::Connection;
     let mut reader = CaptureReader::open(file).unwrap();
     let mut burst = Burst::with_capacity(64);
-    let mut ended = Ended {
-        checker: Checker::new(rules),
-        instruments: HashMap::new(),
-        gaps: Vec::new(),
-        duplicates: 0,
-    };
+    let mut ended =
+        Ended { checker: Checker::new(rules), instruments: HashMap::new(), gaps: Vec::new(), duplicates: 0 };
     while let Some(line) = reader.next_line().unwrap() {
         let now = line.recv_ns.map(UnixNanos);
         match line.dir {
@@ -103,14 +99,16 @@ fn recorded_sessions_have_no_hole_and_end_with_the_books_expected() {
             assert_eq!(ended.duplicates, 0, "{venue}/{name}");
             for (symbol, expected) in books.iter().filter(|(_, book)| book["snapshots"].as_u64() > Some(0)) {
                 let place = format!("{venue}/{name} {symbol}");
-                let book = ended.checker.book(ended.instruments[symbol]).unwrap_or_else(|| panic!("{place}: not whole"));
+                let book =
+                    ended.checker.book(ended.instruments[symbol]).unwrap_or_else(|| panic!("{place}: not whole"));
                 let top = |side: &str| expected[side].as_array().unwrap().clone();
                 let (bids, asks) = (top("top_bids"), top("top_asks"));
                 assert_eq!(levels(book.bids(), bids.len()), bids, "{place}");
                 assert_eq!(levels(book.asks(), asks.len()), asks, "{place}");
                 let count = |side: &str| usize::try_from(expected[side].as_u64().unwrap()).unwrap();
                 // The expected book is never cut to the window that was subscribed.
-                let cut = if let BookRule::Checksum { depth } = rule { usize::try_from(depth).unwrap() } else { usize::MAX };
+                let cut =
+                    if let BookRule::Checksum { depth } = rule { usize::try_from(depth).unwrap() } else { usize::MAX };
                 assert_eq!(book.bids().len(), count("bids").min(cut), "{place}");
                 assert_eq!(book.asks().len(), count("asks").min(cut), "{place}");
                 compared += 1;

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Rows {
     /// First folder of the path: `trades`, `quotes`, `books`, `levels`, `gaps`, `status`.
     pub(crate) dataset: String,
+    /// Of its second folder: `venue=binance`.
+    pub(crate) venue: String,
     batch: RecordBatch,
 }
 
@@ -84,11 +86,13 @@ pub(crate) fn unfinished(dir: &Path) -> Vec<PathBuf> {
 pub(crate) fn read(dir: &Path) -> Vec<Rows> {
     let mut all = Vec::new();
     for path in files(dir) {
-        let dataset = path.strip_prefix(dir).unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
+        let mut folders = path.strip_prefix(dir).unwrap().iter().map(|folder| folder.to_str().unwrap());
+        let dataset = folders.next().unwrap().to_owned();
+        let venue = folders.next().and_then(|folder| folder.strip_prefix("venue=")).unwrap_or_default().to_owned();
         let opened = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap());
         let reader = opened.unwrap_or_else(|error| panic!("{}: {error}", path.display())).build().unwrap();
         let batches = reader.map(|batch| batch.unwrap_or_else(|error| panic!("{}: {error}", path.display())));
-        all.extend(batches.map(|batch| Rows { dataset: dataset.clone(), batch }));
+        all.extend(batches.map(|batch| Rows { dataset: dataset.clone(), venue: venue.clone(), batch }));
     }
     all
 }

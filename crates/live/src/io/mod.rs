@@ -16,5 +16,5 @@ mod wire;
 pub(crate) use dial::Net;
 pub(crate) use driver::{Driver, DriverParts};
 pub use resolve::Resolver;
-pub(crate) use tls::connector;
 pub use tls::CertificatesError;
+pub(crate) use tls::connector;
