@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use feedd_config::Overrides;
-use feedd_model::{Epoch, Position, Seq};
+use feedd_model::{Epoch, Position, Seq, UnixNanos};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Print the normalised events of capture files as JSON lines, or a summary with exact sums and digests.
     Decode(DecodeArgs),
+    /// Show the book of a symbol at the end of a recording or tape, or at a moment in it. Exit code 1 when it is not whole.
+    Book(BookArgs),
     /// Look into the journal; works beside a running recorder and changes nothing.
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -118,6 +120,34 @@ pub(crate) struct DecodeArgs {
     /// One summary a file instead of its events: counts, exact sums, SHA-256 digests.
     #[arg(long)]
     pub(crate) summary: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BookArgs {
+    /// Symbol as the venue writes it; Bybit's recordings of several markets: `connection/symbol`.
+    #[arg(value_name = "SYMBOL")]
+    pub(crate) symbol: String,
+    /// Capture file, or a folder of them that go on one after the other, as a tape does.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: PathBuf,
+    /// Venue of the frames; otherwise the name of the file's folder.
+    #[arg(long, value_name = "VENUE")]
+    pub(crate) venue: Option<String>,
+    /// Receive time up to which frames are read, RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+    pub(crate) at: Option<UnixNanos>,
+    /// Levels of each side.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) levels: usize,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A receive time.
+fn rfc3339(text: &str) -> Result<UnixNanos, String> {
+    feedd_venues::time_text::rfc3339(text.as_bytes())
+        .ok_or_else(|| "write a time such as 2026-01-31T12:00:00Z or 2026-01-31T12:00:00.123456789+01:00".to_owned())
 }
 
 #[derive(Args, Debug)]

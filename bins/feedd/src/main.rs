@@ -1,5 +1,6 @@
 //! feedd: records market data without losing any silently.
 
+mod book_cmd;
 mod cli;
 mod commands;
 mod db_cmd;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::Check(args) => run::check(&args),
         cli::Command::Plan(args) => plan_cmd::plan(&args),
         cli::Command::Decode(args) => decode::decode(&args),
+        cli::Command::Book(args) => book_cmd::book(&args),
         cli::Command::Journal(command) => journal_cmd::journal(&command),
         cli::Command::Db(command) => db_cmd::db(&command),
         cli::Command::Quarantine(command) => quarantine_cmd::quarantine(&command),

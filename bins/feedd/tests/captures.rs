@@ -1,22 +1,22 @@
-//! Every recorded Binance session is stored exactly as an independent program reads it.
+//! Every recorded session is stored exactly as an independent program reads it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod common;
 
 use arrow_array::Array;
-use arrow_array::types::{TimestampNanosecondType, UInt32Type};
+use arrow_array::types::{TimestampNanosecondType, UInt8Type, UInt32Type};
 use bigdecimal::{BigDecimal, Zero};
 use common::stored::{self, Rows};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Recordings of all Binance markets, each with its expected summary.
+/// Recordings of all venues that are decoded, each with its expected summary.
 fn recordings() -> Vec<(PathBuf, Value)> {
     let Some(shared) = common::shared() else { return Vec::new() };
     let mut found = Vec::new();
-    for venue in ["binance", "binance_coinm", "binance_us", "binance_usdm"] {
+    for venue in ["binance", "binance_coinm", "binance_us", "binance_usdm", "bybit", "coinbase", "kraken", "okx"] {
         for entry in std::fs::read_dir(shared.join("captures").join(venue)).unwrap() {
             let path = entry.unwrap().path();
             let Some(name) = path.file_name().unwrap().to_str().unwrap().strip_suffix(".jsonl.zst") else { continue };
@@ -25,7 +25,7 @@ fn recordings() -> Vec<(PathBuf, Value)> {
             found.push((path, serde_json::from_slice(&text).unwrap()));
         }
     }
-    assert!(found.len() >= 8, "the folder of recorded data holds Binance sessions");
+    assert!(found.len() >= 20, "the folder of recorded data holds sessions of all venues: {}", found.len());
     found
 }
 
@@ -131,10 +131,13 @@ fn count(rows: &Rows, kind: impl Fn(usize) -> &'static str, tallies: &mut Tallie
 }
 
 fn trades(rows: &Rows, tallies: &mut Tallies) {
-    count(rows, |_| "trade", tallies);
+    // Flag 2: from before the subscription, sent again by the venue.
+    let flags = rows.numbers::<UInt8Type>("flags");
+    let kind = |row: usize| if flags.value(row) & 2 == 0 { "trade" } else { "trade_replay" };
+    count(rows, kind, tallies);
     let (symbols, sides) = (rows.texts("symbol"), rows.texts("side"));
     for (row, (price, size)) in rows.decimals("price").zip(rows.decimals("size")).enumerate() {
-        let tally = tallies.entry((symbols.value(row).to_owned(), "trade")).or_default();
+        let tally = tallies.entry((symbols.value(row).to_owned(), kind(row))).or_default();
         let trades = tally.trades.get_or_insert_with(|| TradeTally {
             sum_size: BigDecimal::zero(),
             sum_price_x_size: BigDecimal::zero(),
@@ -197,5 +200,51 @@ impl Tally {
             out.insert("buys".into(), trades.buys.into());
         }
         Value::Object(out)
+    }
+}
+
+#[test]
+fn the_book_at_the_end_is_the_one_expected() {
+    let mut shown = 0;
+    for (capture, expected) in recordings() {
+        // Kraken's expected books are not cut to the levels that were subscribed.
+        let books = expected["final_books"].as_object().filter(|_| !capture.to_string_lossy().contains("/kraken/"));
+        for (symbol, book) in books.into_iter().flatten().filter(|(_, book)| book["snapshots"].as_u64() > Some(0)) {
+            let case = format!("{} {symbol}", capture.display());
+            let from = capture.to_str().unwrap();
+            let output =
+                common::command(&["book", symbol, "--from", from, "--levels", "5", "--json"]).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{case}: {}", String::from_utf8_lossy(&output.stderr));
+            let got: Value = serde_json::from_slice(&output.stdout).unwrap();
+            for (side, levels) in [("bids", "bid_levels"), ("asks", "ask_levels")] {
+                assert_eq!(got[levels], book[side], "{case}");
+                let top: Vec<_> = book[format!("top_{side}")].as_array().unwrap().iter().take(5).cloned().collect();
+                let plain = |levels: &Value| {
+                    let number = |text: &Value| text.as_str().unwrap().parse::<BigDecimal>().unwrap().normalized();
+                    let level = |level: &Value| (number(&level[0]), number(&level[1]));
+                    levels.as_array().unwrap().iter().map(level).collect::<Vec<_>>()
+                };
+                assert_eq!(plain(&got[side]), plain(&Value::from(top)), "{case}: {side}");
+            }
+            shown += 1;
+        }
+    }
+    assert!(shown == 0 || shown > 30, "{shown} books");
+}
+
+#[test]
+fn a_book_that_is_not_there_is_refused_with_the_remedy() {
+    let Some(shared) = common::shared() else { return };
+    let coinm = shared.join("captures/binance_coinm");
+    let cases = [
+        // symbol, exit code, what is said
+        ("ETHUSD_PERP", 1, "its snapshot is not in the recording"),
+        ("NOPE", 2, "has no depth messages of NOPE"),
+    ];
+    for (symbol, code, text) in cases {
+        let output = common::command(&["book", symbol, "--from", coinm.to_str().unwrap()]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{symbol}: {stderr}");
+        assert!(stderr.contains(text), "{symbol}: {stderr}");
     }
 }

@@ -47,6 +47,15 @@ impl Venue {
         Self { name, id, decoder, symbol_scope: SymbolScope::Venue, checksum: ChecksumSign::Unsigned }
     }
 
+    /// Whether `name` stands for the instrument that this venue calls `symbol` on a connection.
+    #[must_use]
+    pub fn names(&self, conn: &str, symbol: &str, name: &str) -> bool {
+        match self.symbol_scope {
+            SymbolScope::Venue => name == symbol,
+            SymbolScope::Connection => name.split_once('/') == Some((conn, symbol)),
+        }
+    }
+
     const fn with_scope(self, symbol_scope: SymbolScope) -> Self {
         Self { symbol_scope, ..self }
     }

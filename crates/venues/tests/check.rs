@@ -198,6 +198,37 @@ fn opaque_ids_are_told_apart_and_old_trades_are_marked() {
 }
 
 #[test]
+fn holes_in_ids_that_no_source_calls_dense_count_once_enough_have_followed_each_other() {
+    let mut line = Line::new(BookRule::Unchecked, TradeIds::Learned, false);
+    let mut id = 1000;
+    let mut follow = |line: &mut Line, from: u64, count: u64| {
+        for next in 0..count {
+            assert_eq!(line.trades("a", &[from + next]), [STORE]);
+        }
+        from + count
+    };
+    id = follow(&mut line, id, 100) + 3;
+    id = follow(&mut line, id, 600);
+    assert!(line.take().is_empty(), "one hole among a hundred says nothing");
+    assert_eq!(line.trades("a", &[id + 2]), [AFTER_GAP]);
+    let (first, last) = (i64::try_from(id).unwrap(), i64::try_from(id + 1).unwrap());
+    assert_eq!(line.holes(), [(GapReason::VenueSequence, Some(first), Some(last))]);
+    assert_eq!(line.wants(), [Want::Trades { symbol: SYMBOL.into(), first: id, last: id + 1 }]);
+    assert_eq!(line.trades("rest", &[id, id, 1000]), [BACKFILLED, Judgement::Duplicate, Judgement::Duplicate]);
+    line.take();
+    // Ids with many holes are never taken for dense.
+    let mut line = Line::new(BookRule::Unchecked, TradeIds::Learned, false);
+    for n in 0..5000 {
+        assert_eq!(line.trades("a", &[n * 10 + n % 3]), [STORE]);
+    }
+    for n in 60_000..60_400 {
+        assert_eq!(line.trades("a", &[n]), [STORE]);
+    }
+    line.trades("a", &[60_500]);
+    assert!(line.take().is_empty() && line.wants().is_empty());
+}
+
+#[test]
 fn an_interruption_is_one_gap_an_instrument_from_its_last_message_to_its_next() {
     let mut line = Line::new(BookRule::JoinFirst, TradeIds::Dense, true);
     line.trades("a", &[1]);

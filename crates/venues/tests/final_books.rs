@@ -10,6 +10,7 @@ use feedd_model::{Event, EventBody, InstrumentId, UnixNanos};
 use feedd_venues::capture::{self, CaptureReader, Direction};
 use feedd_venues::check::book::BookLevel;
 use feedd_venues::check::{BookRule, Checker, Rules, TradeIds};
+use feedd_venues::listing::book_of;
 use feedd_venues::message::Message;
 use feedd_venues::table;
 use serde_json::Value;
@@ -111,6 +112,9 @@ fn recorded_sessions_have_no_hole_and_end_with_the_books_expected() {
                     if let BookRule::Checksum { depth } = rule { usize::try_from(depth).unwrap() } else { usize::MAX };
                 assert_eq!(book.bids().len(), count("bids").min(cut), "{place}");
                 assert_eq!(book.asks().len(), count("asks").min(cut), "{place}");
+                let files = std::slice::from_ref(&file);
+                let listed = book_of(files, None, symbol, None, &mut |problem| panic!("{problem}")).unwrap();
+                assert_eq!((listed.book.as_ref(), listed.holes), (Some(book), 0), "{place}: as `feedd book` shows it");
                 compared += 1;
             }
         }

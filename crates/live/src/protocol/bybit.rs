@@ -104,7 +104,9 @@ fn named_in(message: &str) -> Option<Stream> {
 
 impl Protocol for Bybit {
     fn rules(&self) -> Rules {
-        Rules { book: BookRule::Next, trades: TradeIds::Opaque, is_global: false }
+        // Recorded ids of spot are numbers, those of derivatives UUIDs.
+        let trades = if self.market == Market::BybitSpot { TradeIds::Learned } else { TradeIds::Opaque };
+        Rules { book: BookRule::Next, trades, is_global: false }
     }
 
     /// The tickers of spot carry neither bid nor ask.

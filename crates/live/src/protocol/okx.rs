@@ -94,7 +94,7 @@ fn named_in(message: &str) -> Option<Stream> {
 impl Protocol for Okx {
     /// Ids of trades are not known to be dense.
     fn rules(&self) -> Rules {
-        Rules { book: BookRule::Previous, trades: TradeIds::Opaque, is_global: false }
+        Rules { book: BookRule::Previous, trades: TradeIds::Learned, is_global: false }
     }
 
     fn refuses(&self, _: StreamKind) -> Option<&'static str> {

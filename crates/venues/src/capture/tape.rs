@@ -112,6 +112,7 @@ fn text_of(rules: Rules) -> String {
     let trades = match rules.trades {
         TradeIds::Dense => "dense",
         TradeIds::DenseNewestFirst => "dense_newest_first",
+        TradeIds::Learned => "learned",
         TradeIds::Opaque => "opaque",
     };
     let scope = if rules.is_global { "global" } else { "connection" };
@@ -140,6 +141,7 @@ fn rules_of(text: &str) -> Option<Rules> {
     let trades = match words.next()? {
         "dense" => TradeIds::Dense,
         "dense_newest_first" => TradeIds::DenseNewestFirst,
+        "learned" => TradeIds::Learned,
         "opaque" => TradeIds::Opaque,
         _ => return None,
     };
@@ -186,7 +188,7 @@ mod tests {
             BookRule::Unchecked,
         ];
         for book in books {
-            for trades in [TradeIds::Dense, TradeIds::DenseNewestFirst, TradeIds::Opaque] {
+            for trades in [TradeIds::Dense, TradeIds::DenseNewestFirst, TradeIds::Learned, TradeIds::Opaque] {
                 for is_global in [true, false] {
                     let rules = Rules { book, trades, is_global };
                     assert_eq!(rules_of(&text_of(rules)), Some(rules), "{rules:?}");

@@ -122,7 +122,7 @@ impl Track {
         let mut flags = Flags::NONE;
         if self.trades.suspects() && !suspected {
             scene.touched.push(scene.instrument);
-            if rule == TradeIds::Dense {
+            if matches!(rule, TradeIds::Dense | TradeIds::Learned) {
                 flags = flags.with(Flags::AFTER_GAP);
             }
         }

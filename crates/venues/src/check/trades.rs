@@ -11,15 +11,26 @@ pub enum TradeIds {
     Dense,
     /// As dense, and one frame lists the newest first (Coinbase Advanced).
     DenseNewestFirst,
-    /// Ids tell trades apart, no more: fills that the venue has merged leave holes (OKX), or they are no numbers (Bybit).
+    /// No source says that each id is the one before plus one, but it may be so: a hole counts once enough ids have followed
+    /// each other (OKX, Bybit spot).
+    Learned,
+    /// Ids tell trades apart, no more: they are no numbers (Bybit linear).
     Opaque,
 }
+
+/// So many ids must have followed each other before a hole among them counts.
+const LEARNED_AFTER: u64 = 500;
+/// And so many for each hole that there was.
+const LEARNED_PER_HOLE: u64 = 200;
 
 /// The trades of one instrument.
 #[derive(Debug, Default)]
 pub(super) struct TradeTrack {
     dense: IdSet,
     recent: RecentIds,
+    /// Of ids that may be dense: how many followed the one before, and how many left a hole.
+    followed: u64,
+    holes: u64,
     /// What this frame has shown to be missing; it may still bring it itself.
     suspected: Vec<RangeInclusive<u64>>,
     /// When the last trade before what is missing was received.
@@ -38,6 +49,13 @@ impl TradeTrack {
                 Ok(id) => self.take_dense(id),
                 Err(_) => self.recent.insert(id),
             },
+            (TradeIds::Learned, TradeId::Number(id)) => {
+                let is_new = self.recent.insert(id);
+                if let Some(id) = u64::try_from(id).ok().filter(|_| is_new) {
+                    self.learn(id);
+                }
+                is_new
+            }
             (_, TradeId::Number(id) | TradeId::Uuid(id)) => self.recent.insert(id),
         };
         if is_new {
@@ -57,6 +75,21 @@ impl TradeTrack {
                 true
             }
             Seen::First | Seen::FillsHole | Seen::Before => true,
+        }
+    }
+
+    /// Of numbers that may be dense: holes count when they are rare.
+    fn learn(&mut self, id: u64) {
+        match self.dense.insert(id) {
+            Seen::Next => self.followed += 1,
+            Seen::Ahead(hole) => {
+                if self.followed >= LEARNED_AFTER && self.followed >= self.holes * LEARNED_PER_HOLE {
+                    self.before_ts = self.last_ts;
+                    self.suspected.push(hole);
+                }
+                self.holes += 1;
+            }
+            Seen::First | Seen::FillsHole | Seen::Before | Seen::Again => {}
         }
     }
 

@@ -82,7 +82,7 @@ impl Listener for Lister<'_> {
         self.write_line();
     }
 
-    fn sent(&mut self) {}
+    fn sent(&mut self, _: &str) {}
 
     fn check(&mut self) -> Result<(), ListingError> {
         std::mem::replace(&mut self.written, Ok(())).map_err(ListingError::Write)

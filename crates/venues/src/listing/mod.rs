@@ -3,11 +3,13 @@
 //! Both walk the capture with the decoder that live recording uses. A bad line or a rejected frame is reported and the
 //! walk goes on. Off the hot path: allocates freely.
 
+mod book;
 mod events;
 mod summary;
 mod symbols;
 mod words;
 
+pub use book::{FinalBook, book_of};
 pub use events::{Listed, list_events};
 pub use summary::{Summary, summarize};
 pub use symbols::{BookSummary, QuoteSummary, SymbolSummary, TradeSummary};
@@ -84,7 +86,7 @@ trait Listener {
     /// The frame gave no message.
     fn none(&mut self, place: Place<'_>, reason: &dyn std::fmt::Display);
     /// A frame the recorder sent.
-    fn sent(&mut self);
+    fn sent(&mut self, text: &str);
     /// Whether the walk goes on; asked after each line.
     fn check(&mut self) -> Result<(), ListingError>;
 }
@@ -121,7 +123,7 @@ fn walk(
             }
             Direction::Out => {
                 decoder.request(line.conn, line.frame);
-                listener.sent();
+                listener.sent(line.frame);
             }
             Direction::Control => {}
         }

@@ -100,7 +100,7 @@ impl Listener for Summarizer {
         *self.frames_without_event.entry(reason.to_string()).or_default() += 1;
     }
 
-    fn sent(&mut self) {
+    fn sent(&mut self, _: &str) {
         self.frames_out += 1;
     }
 
