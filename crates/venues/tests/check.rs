@@ -201,7 +201,7 @@ fn opaque_ids_are_told_apart_and_old_trades_are_marked() {
 fn holes_in_ids_that_no_source_calls_dense_count_once_enough_have_followed_each_other() {
     let mut line = Line::new(BookRule::Unchecked, TradeIds::Learned, false);
     let mut id = 1000;
-    let mut follow = |line: &mut Line, from: u64, count: u64| {
+    let follow = |line: &mut Line, from: u64, count: u64| {
         for next in 0..count {
             assert_eq!(line.trades("a", &[from + next]), [STORE]);
         }
