@@ -1,6 +1,6 @@
 //! Sockets, TLS and REST: what carries out the actions of a session.
 //!
-//! [`driver`] is the loop of a source's thread; the other parts know nothing of sessions. Names are looked up by
+//! `driver` is the loop of a source's thread; the other parts know nothing of sessions. Names are looked up by
 //! [`Resolver`], apart from that thread; everything else happens on it.
 
 mod answers;

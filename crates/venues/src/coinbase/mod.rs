@@ -2,7 +2,7 @@
 //! Advanced Trade by `channel`.
 //!
 //! Hot path: no allocation once the buffers have grown; the cold way is an escaped key or product.
-//! Bounds: [`crate::levels::SIDE_LEVELS_MAX`] levels a side and [`wire::ITEMS_MAX`] events, trades and tickers a frame;
+//! Bounds: `SIDE_LEVELS_MAX` levels a side and `ITEMS_MAX` events, trades and tickers a frame;
 //! nothing is remembered from one frame to the next.
 
 mod advanced;

@@ -2,7 +2,7 @@
 //! the futures feed (`feed`) are told apart and counted.
 //!
 //! Hot path: no allocation once the buffers have grown; the cold way is an escaped key or pair.
-//! Bounds: [`crate::levels::SIDE_LEVELS_MAX`] levels a side and [`wire::ITEMS_MAX`] elements a frame; nothing is
+//! Bounds: `SIDE_LEVELS_MAX` levels a side and `ITEMS_MAX` elements a frame; nothing is
 //! remembered from one frame to the next.
 
 mod first;
