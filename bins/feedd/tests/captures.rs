@@ -16,16 +16,17 @@ use std::path::PathBuf;
 fn recordings() -> Vec<(PathBuf, Value)> {
     let Some(shared) = common::shared() else { return Vec::new() };
     let mut found = Vec::new();
-    for venue in ["binance", "binance_coinm", "binance_us", "binance_usdm", "bybit", "coinbase", "kraken", "okx"] {
-        for entry in std::fs::read_dir(shared.join("captures").join(venue)).unwrap() {
+    for folder in feedd_venues::table::names().map(|venue| shared.join("captures").join(venue)) {
+        let venue = folder.file_name().unwrap().to_owned();
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             let Some(name) = path.file_name().unwrap().to_str().unwrap().strip_suffix(".jsonl.zst") else { continue };
-            let expected = shared.join("expected").join(venue).join(format!("{name}.summary.json"));
+            let expected = shared.join("expected").join(&venue).join(format!("{name}.summary.json"));
             let text = std::fs::read(&expected).unwrap_or_else(|error| panic!("{}: {error}", expected.display()));
             found.push((path, serde_json::from_slice(&text).unwrap()));
         }
     }
-    assert!(found.len() >= 20, "the folder of recorded data holds sessions of all venues: {}", found.len());
+    assert!(found.len() >= 30, "the folder of recorded data holds sessions of all venues: {}", found.len());
     found
 }
 

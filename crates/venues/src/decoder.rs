@@ -42,9 +42,9 @@ pub trait Decoder: Send {
 pub enum Outcome<'f> {
     /// So many messages were handed out.
     Messages(usize),
-    /// Belongs to the connection, not to the market.
+    /// Belongs to the connection, not to the market, or says nothing new.
     Control {
-        /// What it is: [`CONTROL_ACK`], [`CONTROL_ERROR`], [`CONTROL_ALIVE`] or [`CONTROL_SHUTDOWN`].
+        /// What it is: [`CONTROL_ACK`], [`CONTROL_ERROR`], [`CONTROL_ALIVE`], [`CONTROL_SHUTDOWN`] or [`CONTROL_REPEAT`].
         name: &'static str,
         /// How the venue calls it.
         label: Label<'f>,
@@ -63,12 +63,14 @@ pub const CONTROL_ERROR: &str = "error";
 pub const CONTROL_ALIVE: &str = "alive";
 /// The venue is about to close the connection.
 pub const CONTROL_SHUTDOWN: &str = "server_shutdown";
+/// The venue says once more what another frame has said.
+pub const CONTROL_REPEAT: &str = "repeat";
 
 /// How the venue calls a frame; borrowed, so that counting unknown frames allocates nothing. Prints `event kline`,
 /// or `event None` for a frame without a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label<'f> {
-    /// Which field names it.
+    /// Which field names it; empty where a word alone is all there is to say (`info`).
     pub field: &'static str,
     /// The name.
     pub name: Option<&'f str>,
@@ -76,7 +78,8 @@ pub struct Label<'f> {
 
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field, self.name.unwrap_or("None"))
+        let name = self.name.unwrap_or("None");
+        if self.field.is_empty() { f.write_str(name) } else { write!(f, "{} {name}", self.field) }
     }
 }
 

@@ -22,20 +22,27 @@
 
 mod answers;
 pub mod binance;
+pub mod bitfinex;
+pub mod bitmex;
+pub mod bitstamp;
 pub mod bybit;
 pub mod capture;
 pub mod check;
 pub mod coinbase;
 pub mod cursor;
 pub mod decoder;
+pub mod deribit;
 mod fields;
 pub mod fuzzing;
+pub mod gemini;
+pub mod hyperliquid;
 pub mod intake;
 pub mod kraken;
 mod levels;
 pub mod listing;
 pub mod message;
 mod names;
+mod nested;
 pub mod okx;
 pub mod pace;
 pub mod scan;

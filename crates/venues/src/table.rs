@@ -1,9 +1,15 @@
 //! The table of venues: one row makes a venue known to the whole program.
 
 use crate::binance::BinanceDecoder;
+use crate::bitfinex::BitfinexDecoder;
+use crate::bitmex::BitmexDecoder;
+use crate::bitstamp::BitstampDecoder;
 use crate::bybit::BybitDecoder;
 use crate::coinbase::CoinbaseDecoder;
 use crate::decoder::Decoder;
+use crate::deribit::DeribitDecoder;
+use crate::gemini::GeminiDecoder;
+use crate::hyperliquid::HyperliquidDecoder;
 use crate::kraken::KrakenDecoder;
 use crate::okx::OkxDecoder;
 
@@ -66,7 +72,7 @@ impl Venue {
 }
 
 /// Every venue.
-pub const VENUES: [Venue; 11] = [
+pub const VENUES: [Venue; 17] = [
     Venue::new("binance", 1, binance),
     Venue::new("binance_usdm", 2, binance),
     Venue::new("binance_coinm", 3, binance),
@@ -80,6 +86,12 @@ pub const VENUES: [Venue; 11] = [
     Venue::new("bybit", 9, bybit).with_scope(SymbolScope::Connection),
     Venue::new("bybit_spot", 10, bybit),
     Venue::new("bybit_linear", 11, bybit),
+    Venue::new("bitfinex", 12, bitfinex),
+    Venue::new("bitstamp", 13, bitstamp),
+    Venue::new("bitmex", 14, bitmex),
+    Venue::new("deribit", 15, deribit),
+    Venue::new("gemini", 16, gemini),
+    Venue::new("hyperliquid", 17, hyperliquid),
 ];
 
 fn binance() -> Box<dyn Decoder> {
@@ -100,6 +112,30 @@ fn okx() -> Box<dyn Decoder> {
 
 fn bybit() -> Box<dyn Decoder> {
     Box::new(BybitDecoder::default())
+}
+
+fn bitfinex() -> Box<dyn Decoder> {
+    Box::new(BitfinexDecoder::default())
+}
+
+fn bitstamp() -> Box<dyn Decoder> {
+    Box::new(BitstampDecoder::default())
+}
+
+fn bitmex() -> Box<dyn Decoder> {
+    Box::new(BitmexDecoder::default())
+}
+
+fn deribit() -> Box<dyn Decoder> {
+    Box::new(DeribitDecoder::default())
+}
+
+fn gemini() -> Box<dyn Decoder> {
+    Box::new(GeminiDecoder::default())
+}
+
+fn hyperliquid() -> Box<dyn Decoder> {
+    Box::new(HyperliquidDecoder::default())
 }
 
 /// The row of a venue.

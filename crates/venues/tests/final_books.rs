@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// How the sessions of a venue are checked. Names end in what the sessions of a protocol begin with.
-const VENUES: [(&str, &str, BookRule, TradeIds); 11] = [
+const VENUES: [(&str, &str, BookRule, TradeIds); 13] = [
     ("binance", "", BookRule::JoinFirst, TradeIds::Dense),
     ("binance_us", "", BookRule::JoinFirst, TradeIds::Dense),
     ("binance_usdm", "", BookRule::JoinPrevious, TradeIds::Dense),
@@ -30,6 +30,8 @@ const VENUES: [(&str, &str, BookRule, TradeIds); 11] = [
     ("okx", "v5", BookRule::Previous, TradeIds::Opaque),
     ("bybit", "v5", BookRule::Next, TradeIds::Opaque),
     ("bybit_linear", "", BookRule::Next, TradeIds::Opaque),
+    ("bitfinex", "v2", BookRule::Unchecked, TradeIds::Opaque),
+    ("bitstamp", "v2", BookRule::Unchecked, TradeIds::Opaque),
 ];
 
 /// A session after its last frame.

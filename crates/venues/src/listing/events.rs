@@ -137,13 +137,14 @@ fn write_book(object: &mut Object<'_>, venue: &Venue, frame: &str, book: &BookMs
     write_head(object, "book", book.symbol, [book.exchange_ts, book.event_ts]);
     object.text("action", if book.action == BookAction::Snapshot { "snapshot" } else { "delta" });
     let shown = if is_cut(book) { LEVELS_SHOWN } else { LEVELS_MAX };
-    write_levels(object, frame, "bids", &book.bids[..book.bids.len().min(shown)]);
-    write_levels(object, frame, "asks", &book.asks[..book.asks.len().min(shown)]);
+    let (bids, asks) = (&book.bids[..book.bids.len().min(shown)], &book.asks[..book.asks.len().min(shown)]);
+    write_levels(object, frame, "bids", bids);
+    write_levels(object, frame, "asks", asks);
     write_seq(object, "seq_first", book.seq_first);
     write_seq(object, "seq_last", book.seq_last);
     write_seq(object, "seq_prev", book.seq_prev);
     object.optional_text("checksum", book.checksum.map(|sum| checksum_text(venue, sum)).as_deref());
-    write_plain_levels(object, frame, book);
+    write_plain_levels(object, frame, bids, asks);
     write_replay(object, book.replay);
 }
 
@@ -200,9 +201,9 @@ fn write_plain(object: &mut Object<'_>, frame: &str, name: &str, num: Option<Num
     }
 }
 
-/// `plain`: from each text with an exponent to its plain notation.
-fn write_plain_levels(object: &mut Object<'_>, frame: &str, book: &BookMsg<'_>) {
-    let numbers = book.bids.iter().chain(book.asks).flat_map(|level| [level.price, level.size]);
+/// `plain`: from each text with an exponent that is shown to its plain notation.
+fn write_plain_levels(object: &mut Object<'_>, frame: &str, bids: &[LevelNum], asks: &[LevelNum]) {
+    let numbers = bids.iter().chain(asks).flat_map(|level| [level.price, level.size]);
     let mut exponents = numbers.filter(|num| has_exponent(num.text(frame))).peekable();
     if exponents.peek().is_none() {
         return;

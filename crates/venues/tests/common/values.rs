@@ -13,7 +13,8 @@ pub(crate) fn values(venue: &str, frame: &str) -> String {
     if lines.is_empty() { format!("{outcome:?}") } else { lines.join("\n") }
 }
 
-fn line(frame: &str, message: &Message<'_>) -> String {
+/// The values of one message.
+pub(crate) fn line(frame: &str, message: &Message<'_>) -> String {
     let number = |num: Num| {
         assert!(!num.text(frame).is_empty());
         num.value.canonical().to_string()
