@@ -71,7 +71,7 @@ pub(super) struct Contest {
     passes: u64,
 }
 
-/// For each kind, one over all venues that have structs, as sent and turned round; and one for each set of another venue.
+/// For each kind, one over all venues, as sent and turned round.
 ///
 /// # Errors
 /// When a frame cannot be turned round.
@@ -79,7 +79,7 @@ pub(super) fn of(sets: &[Arc<Set>]) -> Result<Vec<Contest>> {
     use Way::{Events, Messages, SerdeJson, SonicRs};
     let mut all = Vec::new();
     for kind in Kind::ALL {
-        let fits = |set: &&Arc<Set>| set.kind == kind && typed::fits(set.venue.name);
+        let fits = |set: &&Arc<Set>| set.kind == kind;
         let compared: Vec<Arc<Set>> = sets.iter().filter(fits).cloned().collect();
         if compared.is_empty() {
             continue;
@@ -89,13 +89,6 @@ pub(super) fn of(sets: &[Arc<Set>]) -> Result<Vec<Contest>> {
         all.push(Contest::new(stem, name, compared, &[Messages, Events, SerdeJson, SonicRs]));
         let (stem, name) = (format!("{}_turned", kind.name()), format!("{} frames, keys turned round", kind.name()));
         all.push(Contest::new(stem, name, turned, &[Messages, SerdeJson, SonicRs]));
-    }
-    for set in sets.iter().filter(|set| !typed::fits(set.venue.name)) {
-        let (stem, name) = (
-            format!("{}_{}", set.venue.name, set.kind.name()),
-            format!("{} {} frames", set.venue.name, set.kind.name()),
-        );
-        all.push(Contest::new(stem, name, vec![set.clone()], &[Messages, Events]));
     }
     Ok(all)
 }

@@ -94,6 +94,8 @@ pub(super) struct Recorded {
     pub(super) frames_unlike: u64,
     /// Venues without a folder of captures.
     pub(super) absent: Vec<&'static str>,
+    /// Venues for which there are no typed structs to compare with.
+    pub(super) incomparable: Vec<&'static str>,
 }
 
 /// The folder of captures when none is given.
@@ -111,10 +113,21 @@ pub(super) fn read(folder: &Path, only: Option<&str>) -> Result<Recorded> {
     {
         bail!("--venue {name}: no such venue; there are {}", table::names().collect::<Vec<_>>().join(", "));
     }
-    let mut all = Recorded { sets: Vec::new(), frames_without_message: 0, frames_unlike: 0, absent: Vec::new() };
+    let mut all = Recorded {
+        sets: Vec::new(),
+        frames_without_message: 0,
+        frames_unlike: 0,
+        absent: Vec::new(),
+        incomparable: Vec::new(),
+    };
+    if let Some(name) = only {
+        ensure!(typed::fits(name), "--venue {name}: there are no typed structs of its frames to compare with");
+    }
     for venue in table::VENUES.iter().filter(|venue| only.is_none_or(|name| venue.name == name)) {
         let captures = folder.join(venue.name);
-        if captures.is_dir() {
+        if !typed::fits(venue.name) {
+            all.incomparable.push(venue.name);
+        } else if captures.is_dir() {
             read_venue(venue, &captures, &mut all)?;
         } else {
             all.absent.push(venue.name);

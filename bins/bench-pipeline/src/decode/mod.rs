@@ -91,6 +91,9 @@ fn notes(recorded: &Recorded) -> Vec<String> {
     if recorded.frames_unlike > 0 {
         notes.push(format!("left out: {} frames of other forms than the structs have", recorded.frames_unlike));
     }
+    if !recorded.incomparable.is_empty() {
+        notes.push(format!("no structs to compare with for {}", recorded.incomparable.join(", ")));
+    }
     if !recorded.absent.is_empty() {
         notes.push(format!("no captures of {}", recorded.absent.join(", ")));
     }
