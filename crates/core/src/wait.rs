@@ -28,7 +28,8 @@ const SPIN_NANOS_MAX: u64 = 50_000;
 const SPIN_NANOS_MIN: u64 = 3_000;
 /// So many events after a nap mean that traffic is dense, and spinning pays again.
 const DENSE_EVENTS: usize = 8;
-/// A nap is this many times as long as its own cost: 4 % of a core, 5 with the looks in between.
+/// A nap is this many times as long as its own cost: 4 % of a core. `bench-pipeline latency` measures 6 with the looks in
+/// between.
 const NAP_COSTS: u64 = 24;
 /// Shortest and longest nap. A wake-up costs 4 µs on bare metal and was seen to cost 30 µs in a virtual machine.
 const NAP_NANOS: std::ops::RangeInclusive<u64> = 100_000..=2_000_000;

@@ -18,6 +18,7 @@ use feedd_core::wake::Wake;
 use feedd_core::{Block, BlockPool, Epoch, FullPolicy, Instruments, Outlet, SourceId, Stop, StreamId, SystemClock};
 use feedd_model::UnixNanos;
 use feedd_venues::capture::{CaptureReader, Direction};
+use feedd_venues::check::{BookRule, Rules, TradeIds};
 use feedd_venues::intake::{FRAME_REASONS, Intake, IntakeParts, TRADE_REASONS};
 use feedd_venues::sim::{SimConfig, SimKind, SimMarket};
 use feedd_venues::table::decoder_for;
@@ -76,7 +77,7 @@ struct Line {
 }
 
 impl Line {
-    fn start(venue: &str) -> Self {
+    fn start(venue: &str, check: Option<Rules>) -> Self {
         let (clock, stop, wake) = (Arc::new(SystemClock::new()), Stop::new(), Arc::new(Wake::new(true)));
         let (producer, ring) = rtrb::RingBuffer::new(10_000);
         let counters = Arc::new(CachePadded::new(SourceCounters::new(&FRAME_REASONS, &TRADE_REASONS)));
@@ -98,7 +99,7 @@ impl Line {
             dead_letters: DeadLetters::disabled(),
             keep_unknown: false,
             frame_bytes_max: 16 << 20,
-            check: None,
+            check,
         };
         let intake = Intake::new(parts, &outlet);
         let (sender, lane) = link(4);
@@ -166,8 +167,8 @@ fn consume(mut lane: LinkReceiver<Arc<Block>>, consumed: &AtomicU64) {
 }
 
 /// Allocations of the whole process for the counted frames of the simulated market.
-fn simulated() -> u64 {
-    let mut line = Line::start("sim");
+fn simulated(check: Option<Rules>) -> u64 {
+    let mut line = Line::start("sim", check);
     let mut market = SimMarket::new(&SimConfig::default()).unwrap();
     let mut text = String::with_capacity(1 << 16);
     let mut before = 0;
@@ -213,7 +214,7 @@ fn recorded(venue: &str, session: &str) -> Option<u64> {
             frames.push((line.conn.to_owned(), line.frame.to_owned(), line.recv_ns.map(UnixNanos)));
         }
     }
-    let mut line = Line::start(venue);
+    let mut line = Line::start(venue, None);
     let mut before = 0;
     for _ in 0..2 {
         line.settle();
@@ -233,7 +234,10 @@ fn events_cost_no_allocation() {
     let before = allocations();
     drop(black_box(Box::new(before)));
     assert!(allocations() > before, "the counter counts");
-    assert_eq!(simulated(), 0, "allocations for {COUNTED_FRAMES} simulated frames");
+    assert_eq!(simulated(None), 0, "allocations for {COUNTED_FRAMES} simulated frames");
+    // As a live source has it: holes looked for, books built.
+    let check = Rules { book: BookRule::JoinFirst, trades: TradeIds::Dense, is_global: true };
+    assert_eq!(simulated(Some(check)), 0, "allocations for {COUNTED_FRAMES} checked frames");
     for (venue, session) in SESSIONS {
         assert!(recorded(venue, session).is_none_or(|counted| counted == 0), "allocations for {venue}/{session}");
     }
