@@ -53,7 +53,10 @@ fn start() -> Rig {
         stream: StreamId(1),
         epoch: Epoch(1),
         inputs: vec![Input { source: SourceId(0), ring: consumer, counters: counters.clone() }],
+        derived: Vec::new(),
         lanes: vec![sender],
+        analysis: None,
+        is_replay: false,
         served: Vec::new(),
         pool: BlockPool::new(LINK_BLOCKS + 4),
         wait,
@@ -84,7 +87,7 @@ fn drain(mut lane: LinkReceiver<Arc<Block>>) -> (u64, Instant) {
         if arrived == RUN_EVENTS {
             complete = Instant::now();
         }
-        lane.finish();
+        lane.signal_ready();
     }
     (arrived, complete)
 }

@@ -22,7 +22,7 @@ struct Part {
 const PARQUET: &str = "sink-parquet";
 
 /// In the order of a reader's questions. With `--quick` all of them take less than five minutes on two cores.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 12] = [
     Part {
         name: "hot-path",
         full: &["hot-path", "--rounds", "7", "--processes", "5"],
@@ -35,7 +35,25 @@ const PARTS: [Part; 9] = [
         quick: &["latency", "--rounds", "3", "--seconds", "0.2"],
         takes_dir: true,
     },
+    Part {
+        name: "end-to-end",
+        full: &["end-to-end", "--rounds", "3", "--seconds", "4"],
+        quick: &["end-to-end", "--quick", "--rounds", "1", "--seconds", "0.4"],
+        takes_dir: true,
+    },
     Part { name: "decode", full: &["decode"], quick: &["decode", "--rounds", "5"], takes_dir: false },
+    Part {
+        name: "analysis",
+        full: &["analysis", "--rounds", "7"],
+        quick: &["analysis", "--rounds", "3", "--events", "1000000"],
+        takes_dir: false,
+    },
+    Part {
+        name: "scrape",
+        full: &["scrape", "--rounds", "20"],
+        quick: &["scrape", "--rounds", "2", "--seconds", "0.6"],
+        takes_dir: true,
+    },
     Part {
         name: "growth",
         full: &["growth", "--rounds", "5"],

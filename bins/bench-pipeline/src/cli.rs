@@ -38,12 +38,18 @@ pub(crate) enum Command {
     HotPath(HotPathArgs),
     /// How long events take at fixed rates, until handed over, durable and stored; and what each way of waiting costs.
     Latency(LatencyArgs),
+    /// From a socket to what is stored: the rate that is kept up with, what it costs, and how long events take.
+    EndToEnd(EndToEndArgs),
     /// Whether an event costs the same with more symbols, and after more events.
     Growth(GrowthArgs),
     /// What a host needs for a number of symbols and a rate: cores, memory and disk, step by step.
     Size(SizeArgs),
     /// Recorded frames to messages, against typed structs of serde_json and sonic-rs.
     Decode(DecodeArgs),
+    /// From a trade to a bar and to strategies, step by step; and what shared blocks spare, beside lists that are copied.
+    Analysis(AnalysisArgs),
+    /// What it costs to be looked at: throughput with ten scrapes a second and a dashboard, against nobody who looks.
+    Scrape(ScrapeArgs),
     /// Every measurement in turn. `--markdown FILE` writes one document, with charts in a folder beside it.
     All(AllArgs),
 }
@@ -177,6 +183,19 @@ pub(crate) struct DecodeArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct AnalysisArgs {
+    /// Trades that are prepared, 64 bytes each in memory. A run on one thread goes over them several times.
+    #[arg(long, value_name = "N", default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(50_000..=20_000_000))]
+    pub(crate) events: u64,
+    /// Trades in each second of the market, of ten symbols: how many make a bar. It is played faster than that.
+    #[arg(long, value_name = "N", default_value = "10k", value_parser = rate)]
+    pub(crate) rate: u64,
+    /// Rounds of all cases, after one that does not count. Figures worth quoting need 7.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct LatencyArgs {
     /// Events a second; those above 1m only for `spin`, unless one strategy is chosen.
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "10k,100k,1m,5m", value_parser = rate)]
@@ -193,6 +212,51 @@ pub(crate) struct LatencyArgs {
     /// Folder for the journal, which is removed; the system's temporary folder by default.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EndToEndArgs {
+    /// A part of the cases. The figures are not worth quoting.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// How long a rate is held that was kept up with; a step on the way there is three eighths of it.
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Rounds of all cases, after one that finds the rates. Figures worth quoting need 3.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Only cases whose names in the JSON contain one of these words, such as `parquet_ws,symbols_1000`.
+    #[arg(long, value_name = "WORD,...", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Folder for the journal and the files, which are removed; the system's temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Which of the processes that measuring starts this is.
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) role: Option<RoleArg>,
+    /// Where it runs.
+    #[arg(long, value_delimiter = ',', hide = true, requires = "role")]
+    pub(crate) cores: Vec<usize>,
+}
+
+/// A process of `end-to-end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Sends frames.
+    Generator,
+    /// Records them.
+    Recorder,
+}
+
+impl RoleArg {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Generator => "generator",
+            Self::Recorder => "recorder",
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -233,6 +297,22 @@ pub(crate) struct SizeArgs {
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ScrapeArgs {
+    /// Length of a run.
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Rounds of all cases, after one that does not count. Figures worth quoting need 20.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// The recorder's program, built with the same profile. By default `feedd` beside this program.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) feedd: Option<PathBuf>,
+    /// Folder for the journal and the files, which are removed; the system's temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod all;
+mod analysis;
 mod chart;
 mod cli;
 mod contest;
 mod decode;
 mod disturbance;
+mod end_to_end;
 mod growth;
 mod hot_path;
 mod journal;
@@ -26,13 +28,14 @@ mod postgres;
 mod processes;
 mod report;
 mod rounds;
+mod scrape;
 mod size;
 mod spread;
 mod trades;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use cli::{AllArgs, Cli, Command, OutputArgs, SinkCommand};
+use cli::{AllArgs, Cli, Command, EndToEndArgs, OutputArgs, SinkCommand};
 use report::Report;
 use std::io::Write;
 use std::path::Path;
@@ -61,6 +64,9 @@ fn main() -> ExitCode {
 
 fn measure(cli: &Cli) -> Result<()> {
     let interrupt = Interrupt::new()?;
+    if let Command::EndToEnd(EndToEndArgs { role: Some(role), cores, .. }) = &cli.command {
+        return end_to_end::play(*role, cores);
+    }
     let report: Report = match &cli.command {
         Command::Sink(SinkCommand::Postgres(args)) => postgres::measure(args, &interrupt)?,
         Command::Sink(SinkCommand::Parquet(args)) => parquet::measure(args, &interrupt)?,
@@ -68,9 +74,12 @@ fn measure(cli: &Cli) -> Result<()> {
         Command::Sink(SinkCommand::Null(args)) => local::null(args, &interrupt)?,
         Command::HotPath(args) => hot_path::measure(args, &interrupt)?,
         Command::Latency(args) => latency::measure(args, &interrupt)?,
+        Command::EndToEnd(args) => end_to_end::measure(args, &interrupt)?,
         Command::Growth(args) => growth::measure(args, &interrupt)?,
         Command::Size(args) => size::measure(args, &interrupt)?,
         Command::Decode(args) => decode::measure(args, &interrupt)?,
+        Command::Analysis(args) => analysis::measure(args, &interrupt)?,
+        Command::Scrape(args) => scrape::measure(args, &interrupt)?,
         Command::All(args) => return measure_all(args, &cli.output, &interrupt),
     };
     give_out(&report, &cli.output)

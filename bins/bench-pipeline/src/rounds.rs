@@ -44,12 +44,13 @@ pub(crate) struct Unit {
 pub(crate) const NS_PER_EVENT: Unit = Unit { name: "ns/event", is_rate: false };
 pub(crate) const NS: Unit = Unit { name: "ns", is_rate: false };
 pub(crate) const NS_PER_FRAME: Unit = Unit { name: "ns/frame", is_rate: false };
+pub(crate) const EVENTS_PER_S: Unit = Unit { name: "events/s", is_rate: true };
 pub(crate) const ROWS_PER_S: Unit = Unit { name: "rows/s", is_rate: true };
 pub(crate) const MB_PER_S: Unit = Unit { name: "MB/s", is_rate: true };
 
 impl Unit {
     /// Every unit.
-    const ALL: [Self; 5] = [NS_PER_EVENT, NS, ROWS_PER_S, MB_PER_S, NS_PER_FRAME];
+    const ALL: [Self; 6] = [NS_PER_EVENT, NS, ROWS_PER_S, MB_PER_S, NS_PER_FRAME, EVENTS_PER_S];
 
     /// The unit of a name in the JSON.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -217,6 +218,13 @@ impl Rounds {
         Spread::of(self.quiet(self.place(key)?).filter_map(|turn| turn.sample.details.get(detail)?.as_f64()))
     }
 
+    /// A detail that is a text: that of the last run.
+    pub(crate) fn last_text(&self, key: &str, detail: &str) -> Option<String> {
+        let at = self.place(key)?;
+        let runs = self.rounds.iter().map(|round| &round.turns[at]);
+        runs.filter_map(|turn| turn.sample.details.get(detail)?.as_str().map(str::to_owned)).next_back()
+    }
+
     /// Of a detail that does not depend on what else the machine does, such as a size: of all runs.
     pub(crate) fn steady_detail(&self, key: &str, detail: &str) -> Option<Spread> {
         let at = self.place(key)?;
@@ -236,6 +244,26 @@ impl Rounds {
             let (ours, theirs) = (ours.sample.value, theirs.sample.value);
             if self.plan.unit.is_rate { ours / theirs } else { theirs / ours }
         }))
+    }
+
+    /// How much more the one takes than the other, in rounds in which the runs of both count.
+    pub(crate) fn longer(&self, with: &str, without: &str) -> Option<Spread> {
+        let (with, without) = (self.place(with)?, self.place(without)?);
+        let pairs = self.rounds.iter().map(|round| (&round.turns[with], &round.turns[without]));
+        let kept = pairs.filter(|(with, without)| with.is_quiet() && without.is_quiet());
+        Spread::of(kept.map(|(with, without)| with.sample.value - without.sample.value))
+    }
+
+    /// A detail of two cases, of each round in which the runs of both count.
+    pub(crate) fn detail_pairs(&self, cases: [&str; 2], detail: &str) -> Vec<[f64; 2]> {
+        let (Some(one), Some(other)) = (self.place(cases[0]), self.place(cases[1])) else { return Vec::new() };
+        let pairs = self.rounds.iter().map(|round| [&round.turns[one], &round.turns[other]]);
+        let quiet = pairs.filter(|pair| pair.iter().all(|turn| turn.is_quiet()));
+        let read = |[one, other]: [&Turn; 2]| {
+            let read = |turn: &Turn| turn.sample.details.get(detail)?.as_f64();
+            Some([read(one)?, read(other)?])
+        };
+        quiet.filter_map(read).collect()
     }
 
     /// A time of a case over that of a cache line's way between two cores, before and after the same run.
@@ -323,6 +351,7 @@ mod tests {
         assert_eq!(rounds.spread("a").map(|s| (s.runs, s.max)), Some((2, 10.0)));
         assert_eq!(rounds.spread("b").map(|s| s.runs), Some(3), "its own runs are quiet");
         assert_eq!(rounds.ratio("a", "b").map(|s| (s.runs, s.median)), Some((2, 3.0)), "less time is faster");
+        assert_eq!(rounds.longer("b", "a").map(|s| (s.runs, s.median)), Some((2, 20.0)));
         assert_eq!(rounds.over_ping_pong("a").map(|s| s.median), Some(0.2));
         assert_eq!(rounds.ratio("a", "none"), None);
         let mut report = Report::new("x", Machine::look(std::path::Path::new(".")));

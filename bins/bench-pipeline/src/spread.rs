@@ -43,9 +43,43 @@ pub(crate) fn quantile(sorted: &[f64], permille: usize) -> Option<f64> {
     Some(sorted[low] + (high - sorted[low]) * part)
 }
 
+/// The 95 % interval of the median of these values, by their order alone: whatever they are spread like, it holds the true
+/// median in at least 95 of 100 measurements. `None` of fewer than six values, which say too little.
+pub(crate) fn median_interval(values: &[f64]) -> Option<[f64; 2]> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    // Each value lies below the true median with the chance of a coin: how many from each end can be left out?
+    let (mut chance, mut below) = (0.5_f64.powi(i32::try_from(sorted.len()).ok()?), 0.0);
+    let mut out = 0;
+    while out < sorted.len() && below + chance <= 0.025 {
+        below += chance;
+        chance *= (sorted.len() - out) as f64 / (out + 1) as f64;
+        out += 1;
+    }
+    let low = out.checked_sub(1)?;
+    Some([sorted[low], sorted[sorted.len() - 1 - low]])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_interval_of_a_median_is_that_of_the_tables() {
+        let values = |count: u32| (1..=count).rev().map(f64::from).collect::<Vec<_>>();
+        // Ranks as printed in tables of the sign test at 95 %.
+        let cases = [
+            (5, None),
+            (6, Some([1.0, 6.0])),
+            (9, Some([2.0, 8.0])),
+            (20, Some([6.0, 15.0])),
+            (100, Some([40.0, 61.0])),
+        ];
+        for (count, expected) in cases {
+            assert_eq!(median_interval(&values(count)), expected, "{count}");
+        }
+        assert_eq!(median_interval(&[]), None);
+    }
 
     #[test]
     fn quantiles_lie_between_their_neighbours() {

@@ -1,4 +1,6 @@
-//! `feedd book`: the book of a symbol, built from a recording by the venue's own rule.
+//! `feedd book`: the book of a symbol, of a running recorder (`running`) or built from a recording by the venue's own rule.
+
+mod running;
 
 use crate::cli::BookArgs;
 use crate::commands::{time_text, write_json, write_table};
@@ -9,11 +11,17 @@ use feedd_venues::check::book::{BookLevel, OrderBook};
 use feedd_venues::listing::{FinalBook, ListingError, Problem, book_of};
 use serde_json::{Value, json};
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-/// Prints the book. Exit code 0; 1 when it is not whole or the recording ends early; 2 when path, venue or symbol is wrong.
+/// Prints the book. Exit code 0; 1 when it is not whole or the recording ends early; 2 when path, venue or symbol is wrong; 3
+/// when no recorder answers.
 pub(crate) fn book(args: &BookArgs) -> ExitCode {
-    let files = match expand(&args.from) {
+    args.from.as_ref().map_or_else(|| running::book(args), |from| recorded(args, from))
+}
+
+fn recorded(args: &BookArgs, from: &Path) -> ExitCode {
+    let files = match expand(from) {
         Ok(files) => files,
         Err(error) => return refuse(&error_text(&error), EXIT_USAGE),
     };
@@ -26,7 +34,7 @@ pub(crate) fn book(args: &BookArgs) -> ExitCode {
         }
     };
     if found.messages == 0 {
-        let what = format!("{} has no depth messages of {}", args.from.display(), args.symbol);
+        let what = format!("{} has no depth messages of {}", from.display(), args.symbol);
         return refuse(&format!("{what}; `feedd decode --summary` lists the symbols"), EXIT_USAGE);
     }
     let Some(whole) = &found.book else {
@@ -39,11 +47,15 @@ pub(crate) fn book(args: &BookArgs) -> ExitCode {
     let out = &mut io::stdout().lock();
     let written =
         if args.json { write_json(out, &object(args, &found, whole)) } else { table(args, &found, whole, out) };
+    ended(written, ExitCode::SUCCESS)
+}
+
+fn ended(written: io::Result<()>, code: ExitCode) -> ExitCode {
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             refuse(&format!("writing to standard output failed: {error}"), EXIT_TROUBLE)
         }
-        _ => ExitCode::SUCCESS,
+        _ => code,
     }
 }
 
@@ -74,14 +86,18 @@ fn table(args: &BookArgs, found: &FinalBook, book: &OrderBook, out: &mut dyn Wri
     if found.holes > 0 {
         writeln!(out, "{} times a message did not follow; the book was whole again each time", found.holes)?;
     }
-    let text = |level: Option<&BookLevel>| {
-        level.map_or_else(Default::default, |level| [level.size.to_string(), level.price.to_string()])
-    };
-    let mut sides = (book.bids(), book.asks());
-    let row = |_| {
-        let ([bid_size, bid], [ask_size, ask]) = (text(sides.0.next()), text(sides.1.next()));
+    let text = |level: &BookLevel| [level.price.to_string(), level.size.to_string()];
+    let [bids, asks]: [Vec<_>; 2] =
+        [book.bids().take(args.levels).map(text).collect(), book.asks().take(args.levels).map(text).collect()];
+    ladder(&bids, &asks, out)
+}
+
+/// Both sides beside each other, best first; each level is price and size.
+fn ladder(bids: &[[String; 2]], asks: &[[String; 2]], out: &mut dyn Write) -> io::Result<()> {
+    let rows = (0..bids.len().max(asks.len())).map(|row| {
+        let [bid, bid_size] = bids.get(row).cloned().unwrap_or_default();
+        let [ask, ask_size] = asks.get(row).cloned().unwrap_or_default();
         [bid_size, bid, ask, ask_size]
-    };
-    let rows: Vec<[String; 4]> = (0..args.levels.min(bids.max(asks))).map(row).collect();
-    write_table(out, ["size", "bid", "ask", "size"], &rows)
+    });
+    write_table(out, ["size", "bid", "ask", "size"], &rows.collect::<Vec<_>>())
 }

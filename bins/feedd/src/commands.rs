@@ -8,7 +8,7 @@ use crate::{EXIT_TROUBLE, EXIT_USAGE, logging};
 use anyhow::{Context, Result};
 use feedd_config::{Config, Machine};
 use feedd_core::affinity::usable_cores;
-use feedd_model::UnixNanos;
+use feedd_model::{Derived, Event, UnixNanos};
 use indicatif::ProgressBar;
 use serde_json::Value;
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &ConfigArgs, work: impl FnOnce(&Config, &mut dyn Write) 
     };
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let done = logging::start(&loaded.config.log, &ProgressBar::hidden())
-        .and_then(|()| work(&loaded.config, &mut out))
+        .and_then(|_| work(&loaded.config, &mut out))
         .and_then(|verdict| out.flush().context("writing to standard output").map(|()| verdict));
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
@@ -86,6 +86,12 @@ pub(crate) fn write_table<const N: usize>(
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// The first event of `events`, which are not empty; of a derived record all its slots.
+pub(crate) fn first_record(events: &[Event]) -> &[Event] {
+    let slots = events.get(..events[0].kind().slots()).filter(|slots| Derived::from_events(slots).is_ok());
+    slots.unwrap_or(&events[..1])
 }
 
 /// A wall time as people read it, to the nanosecond, UTC.

@@ -1,7 +1,7 @@
 //! `feedd journal`: looks into the journal without locking or changing it, also beside a running recorder.
 
 use crate::cli::{DumpArgs, JournalCommand, RepairArgs, StatArgs};
-use crate::commands::{Verdict, bytes_text, run, time_text, write_json, write_table};
+use crate::commands::{Verdict, bytes_text, first_record, run, time_text, write_json, write_table};
 use anyhow::{Context, Result, bail};
 use feedd_config::Config;
 use feedd_core::Instrument;
@@ -193,19 +193,21 @@ fn learn(names: &mut Names, stream: StreamId, text: &[u8]) {
     }
 }
 
-/// Prints up to `limit` events of the frame that was read last, and says how many.
+/// Prints up to `limit` lines of the frame that was read last, one for each event or derived record, and says how many.
 fn print_events(out: &mut dyn Write, frame: &DumpFrame, frames: &Dump, names: &Names, limit: u64) -> Result<u64> {
     let mut printed = 0;
-    for (event, seq) in frames.events().iter().zip(frame.first.0..).take(usize::try_from(limit).unwrap_or(usize::MAX)) {
-        let name = names.get(&(frame.stream, event.instrument().0));
+    let (mut rest, mut seq) = (frames.events(), frame.first.0);
+    while !rest.is_empty() && printed < limit {
+        let slots = first_record(rest);
+        let name = names.get(&(frame.stream, slots[0].instrument().0));
         let value = json!({
             "version": JSON_VERSION, "segment": frame.segment, "offset": frame.offset, "stream": frame.stream.0,
             "epoch": frame.epoch.0, "seq": seq, "source": frame.source.0, "at": frame.at.0,
             "venue": name.map(|name| &*name.venue), "symbol": name.map(|name| &*name.symbol),
-            "event": event_fields(event)?,
+            "event": event_fields(slots)?,
         });
         write_json(out, &value)?;
-        printed += 1;
+        (rest, seq, printed) = (&rest[slots.len()..], seq + slots.len() as u64, printed + 1);
     }
     Ok(printed)
 }

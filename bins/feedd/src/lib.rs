@@ -13,13 +13,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod analysis;
 pub mod identity;
+mod known_trades;
 pub mod live;
+pub mod recording;
 pub mod registry;
 mod storage;
 mod threads;
 mod wiring;
 
+pub use analysis::RecordTap;
 pub use storage::journal_config;
 pub use threads::{Run, RunEnd};
-pub use wiring::{DEAD_LETTERS_FILE, start};
+pub use wiring::{DEAD_LETTERS_FILE, MeasuringLane, start, start_replay, start_with};

@@ -5,8 +5,9 @@ use feedd_config::{Allowance, Channel, Config, Core, Lifetime, Source, SourceKin
 use feedd_core::affinity::CoreChoice;
 use feedd_live::config::{Budget, Limits, LiveConfig, Periods};
 use feedd_live::plan::{Shard, plan};
-use feedd_live::protocol::Market;
+use feedd_live::protocol::{Market, protocol_of};
 use feedd_live::stream::StreamKind;
+use feedd_venues::known_trades::SourceRules;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -58,7 +59,24 @@ pub fn threads(first: &str, config: &Config, shards: &[LiveShard]) -> Vec<(Strin
     threads
 }
 
-const fn choice(core: Core) -> CoreChoice {
+/// How each input of the batching thread numbers its trades, in the order of [`threads`]; `None` for those without live ones.
+#[must_use]
+pub fn trade_rules(config: &Config, shards: &[LiveShard]) -> SourceRules {
+    let mut rules = Vec::new();
+    for (index, source) in config.sources.iter().enumerate() {
+        match source.kind {
+            SourceKind::Venue(_) => rules.extend(shards.iter().filter(|shard| shard.source == index).map(|shard| {
+                let has_trades = shard.shard.streams.iter().any(|stream| stream.kind == StreamKind::Trades);
+                has_trades.then(|| protocol_of(&shard.config).rules().trades)
+            })),
+            SourceKind::Sim(_) | SourceKind::Capture(_) => rules.push(None),
+        }
+    }
+    rules
+}
+
+/// How a core is chosen.
+pub(crate) const fn choice(core: Core) -> CoreChoice {
     match core {
         Core::Auto => CoreChoice::Auto,
         Core::None => CoreChoice::Unpinned,

@@ -1,14 +1,17 @@
 //! The telemetry thread: live line or log lines, health line, backpressure levels, and the check of the account. Reads
 //! counters only, so it goes on during an outage.
 
+use crate::observer::Observer;
 use feedd_config::Health;
 use feedd_core::{AccountWatch, Stop, Violation};
-use feedd_telemetry::{Levels, Notice, Severity, Snapshot, Thresholds, Watched, health_line, status_line};
+use feedd_telemetry::{
+    BackpressureWatch, Levels, Notice, Severity, Snapshot, Thresholds, Watched, health_line, status_line,
+};
 use feedd_venues::sources::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,6 +36,7 @@ pub(crate) fn live_line() -> ProgressBar {
 pub(crate) struct Operator {
     thread: JoinHandle<AccountWatch>,
     over: Arc<AtomicBool>,
+    other_health: OtherHealth,
 }
 
 struct Look {
@@ -43,6 +47,32 @@ struct Look {
     stop: Stop,
     levels: Levels,
     watch: AccountWatch,
+    backpressure: BackpressureWatch,
+    observer: Arc<Observer>,
+    other_health: OtherHealth,
+}
+
+/// Where the thread is told other settings of the health line; it looks there as often as at the counters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OtherHealth(Arc<Mutex<Option<Health>>>);
+
+impl OtherHealth {
+    /// These from now on.
+    pub(crate) fn set(&self, health: Health) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
+    }
+
+    fn take(&self) -> Option<Health> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn thresholds(health: &Health) -> Thresholds {
+    Thresholds {
+        utilisation_debug: u64::from(health.utilisation_debug),
+        utilisation_warn: u64::from(health.utilisation_warn),
+        batch_buffer_warn: u64::from(health.batch_buffer_warn),
+    }
 }
 
 impl Operator {
@@ -56,20 +86,33 @@ impl Operator {
         live: ProgressBar,
         health: Health,
         stop: Stop,
+        observer: Arc<Observer>,
     ) -> std::io::Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
-        let thresholds = Thresholds {
-            utilisation_debug: u64::from(health.utilisation_debug),
-            utilisation_warn: u64::from(health.utilisation_warn),
-            batch_buffer_warn: u64::from(health.batch_buffer_warn),
-        };
-        let levels = Levels::new(thresholds, watched.sources.len());
+        let levels = Levels::new(thresholds(&health), watched.sources.len());
+        let other_health = OtherHealth::default();
         let watch = AccountWatch::default();
-        let look = Look { watched, progress, live, health, stop, levels, watch };
+        let look = Look {
+            watched,
+            progress,
+            live,
+            health,
+            stop,
+            levels,
+            watch,
+            backpressure: BackpressureWatch::default(),
+            observer,
+            other_health: other_health.clone(),
+        };
         look.set_up_progress();
         let thread_over = over.clone();
         let thread = std::thread::Builder::new().name("telemetry".into()).spawn(move || look.run(&thread_over))?;
-        Ok(Self { thread, over })
+        Ok(Self { thread, over, other_health })
+    }
+
+    /// Where it is told other settings while it runs.
+    pub(crate) fn other_health(&self) -> OtherHealth {
+        self.other_health.clone()
     }
 
     /// Ends the thread, removes the live line and gives what the check of the account has found; none when the thread
@@ -103,11 +146,21 @@ impl Look {
         while !over.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK);
             let (now, snapshot) = (Instant::now(), Snapshot::take(&self.watched));
+            if let Some(health) = self.other_health.take() {
+                self.levels.set_thresholds(thresholds(&health));
+                (health_at, self.health) = (now + health.interval, health);
+            }
             if let Err(violation) = self.watch.check(&snapshot.account) {
                 tell(&violation, self.watch.violations());
             }
+            self.observer.look(&snapshot, &self.watch);
             for notice in self.levels.look(&self.watched, snapshot.at) {
                 log(&notice);
+            }
+            if let Some(analysis) = &self.watched.analysis {
+                for notice in self.backpressure.look(analysis, snapshot.at) {
+                    log(&notice);
+                }
             }
             if now.duration_since(live_at) >= LIVE {
                 self.show(&live_before, &snapshot, now.duration_since(start));

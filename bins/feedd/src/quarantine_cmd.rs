@@ -122,7 +122,7 @@ fn write_entry(out: &mut dyn Write, sink: &str, entry: &Entry) -> Result<()> {
     let value = json!({
         "version": LIST_VERSION, "sink": sink, "stream": stream.0, "epoch": epoch.0, "seq": seq.0,
         "refused_at": entry.refused_at.0, "reason": entry.reason, "venue": entry.venue, "symbol": entry.symbol,
-        "event": event_fields(&entry.event)?, "stored_at": stored_at,
+        "event": event_fields(&entry.events)?, "stored_at": stored_at,
     });
     Ok(write_json(out, &value)?)
 }
@@ -241,7 +241,7 @@ impl Retry<'_> {
     fn offer(&mut self, sink: &mut dyn Sink, entry: &Entry) -> Result<bool> {
         let Identity { stream, epoch, seq } = entry.identity;
         let which = format!("{} epoch {epoch} seq {seq}", self.name);
-        match sink.store_late(stream, epoch, seq, &entry.event) {
+        match sink.store_late(stream, epoch, seq, &entry.events) {
             Ok(new) => {
                 self.done.push(entry.identity);
                 self.retried.stored += u64::from(new);

@@ -1,6 +1,7 @@
 //! The sinks and the kinds of sources: one row each.
 
 use crate::live::LiveShard;
+use crate::wiring::Shared;
 use anyhow::{Context, Result};
 use feedd_config::{
     Channel, Config, JumpAction, PostgresLayout, PostgresTls, Sink as SinkSettings, SinkKind, Source as SourceConfig,
@@ -161,17 +162,19 @@ impl LiveShared {
 ///
 /// # Errors
 /// When certificates cannot be verified or the tape cannot be written.
-pub fn live(
+pub(crate) fn live(
     source: &SourceConfig,
     shard: LiveShard,
     config: &Config,
-    shared: &LiveShared,
-    instruments: &Instruments,
-    dead_letters: &DeadLetters,
+    live: &LiveShared,
+    shared: &Shared,
 ) -> Result<BuiltSource> {
+    let (instruments, dead_letters) = (&shared.instruments, &shared.dead_letters);
     let parts = source_parts(shard.shard.name.clone(), source, config, instruments, dead_letters);
-    let live = LiveParts { resolver: shared.resolver.clone(), tapes: shared.tapes.clone(), seed: fastrand::u64(..) };
-    let source = LiveSource::new(parts, shard.config, shard.shard, live)?;
+    let live = LiveParts { resolver: live.resolver.clone(), tapes: live.tapes.clone(), seed: fastrand::u64(..) };
+    let source = LiveSource::new(parts, shard.config, shard.shard, live)?.after(shared.earlier_trades.clone());
+    shared.books.add(source.desk());
+    shared.mailboxes.add(source.mailbox());
     Ok(BuiltSource { source: Box::new(source), progress: None })
 }
 

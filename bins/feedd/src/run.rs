@@ -1,17 +1,25 @@
 //! `feedd run` and `feedd check`.
 
+use crate::admin::{Admin, Keys, SOCKET};
+use crate::alerting::Alerting;
 use crate::cli::{ConfigArgs, RunArgs};
+use crate::observer::{Observer, RunFacts, settings};
 use crate::operator::{Operator, live_line, tell};
+use crate::reload::{Reloader, Reloads, Running};
+use crate::service::Service;
+use crate::tap::Taps;
+use crate::views::Views;
 use crate::{EXIT_TROUBLE, EXIT_USAGE, logging};
 use anyhow::{Context, Result};
 use feedd_config::{Config, Loaded, LogFormat, Machine, SinkKind};
 use feedd_core::AccountWatch;
 use feedd_core::accounting::Account;
 use feedd_core::affinity::usable_cores;
+use feedd_core::data_dir::STATE_DIR;
 use feedd_delivery::Quarantine;
 use feedd_run::{Run, RunEnd};
-use feedd_telemetry::{Watched, final_report, started_line};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use feedd_telemetry::{Performance, Watched, final_report, started_line};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,24 +63,20 @@ pub(crate) fn check(args: &ConfigArgs) -> ExitCode {
 /// Records until the sources end, a bound is reached or a signal comes.
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     // First of all, so that a signal during the start is not lost.
-    let signalled = match signals() {
+    let signalled = match Signalled::listen() {
         Ok(signalled) => signalled,
         Err(error) => {
             eprintln!("feedd: {error:#}");
             return ExitCode::from(EXIT_TROUBLE);
         }
     };
-    let (cores, venues) = machine();
-    let machine = Machine { cores: &cores, venues: &venues };
-    let environment = feedd_config::environment().into_iter();
-    let loaded =
-        match feedd_config::load(args.config.file().as_deref(), environment, &args.config.overrides(), &machine) {
-            Ok(loaded) => loaded,
-            Err(errors) => {
-                eprintln!("{errors}");
-                return ExitCode::from(EXIT_USAGE);
-            }
-        };
+    let loaded = match load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     match record(&loaded, args, &signalled) {
         Ok(end) if end.troubles.is_empty() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(EXIT_TROUBLE),
@@ -83,15 +87,34 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
+/// Reads the configuration; or every mistake in it, in words.
+fn load(args: &ConfigArgs) -> Result<Loaded, String> {
+    let (cores, venues) = machine();
+    let machine = Machine { cores: &cores, venues: &venues };
+    let environment = feedd_config::environment().into_iter();
+    feedd_config::load(args.file().as_deref(), environment, &args.overrides(), &machine).map_err(|e| e.to_string())
+}
+
 /// Cores and venues, as the configuration is checked against them.
 fn machine() -> (Vec<usize>, Vec<&'static str>) {
     (usable_cores(), feedd_venues::table::names().collect())
 }
 
-fn record(loaded: &Loaded, args: &RunArgs, signalled: &AtomicBool) -> Result<RunEnd> {
+fn record(loaded: &Loaded, args: &RunArgs, signalled: &Signalled) -> Result<RunEnd> {
     let live = live_line();
-    logging::start(&loaded.config.log, &live)?;
-    let config = &loaded.config;
+    let (log, log_level) = logging::start(&loaded.config.log, &live)?;
+    let mut config = loaded.config.clone();
+    if args.paper_trading {
+        if config.strategies.is_empty() {
+            tracing::warn!("--paper-trading: no [[strategy]] is configured, so nothing trades; recording goes on");
+        } else {
+            config.analysis.paper = true;
+        }
+    }
+    let config = &config;
+    let keys = Keys::read(&config.admin)?;
+    let alerting = Alerting::start(config)?;
+    let service = Service::start()?;
     tracing::info!("{}", started_line(config.ring.capacity as u64));
     let run = feedd_run::start(config, args.events)?;
     tracing::info!(
@@ -102,20 +125,58 @@ fn record(loaded: &Loaded, args: &RunArgs, signalled: &AtomicBool) -> Result<Run
         run.data_dir().display(),
         if run.watched().simulated { "; SIMULATED data" } else { "" }
     );
+    let facts = RunFacts {
+        started_at: run.watched().clock.wall(),
+        started: run.watched().clock.mono(),
+        epoch: run.epoch().0,
+        data_dir: run.data_dir().to_owned(),
+        settings: settings(&loaded.settings),
+    };
+    let observer = Arc::new(Observer::new(run.watched().clone(), facts, log, alerting));
+    let socket = run.data_dir().join(STATE_DIR).join(SOCKET);
+    let (reloads, asked) = Reloads::new();
+    let admin = Admin::start(&config.admin, keys, &socket, Arc::new(views(&run, &observer, reloads)))
+        .inspect_err(|_| run.stop().abort())?;
     let operator = Operator::start(
         run.watched().clone(),
         run.progress().to_vec(),
         live,
         config.health.clone(),
         run.stop().clone(),
+        observer.clone(),
     )
     .context("starting the telemetry thread")?;
-    let over = supervise(&run, signalled, args.bound_time, config.stop.deadline);
+    service.ready(run.watched(), &observer);
+    let running = Running {
+        loaded: loaded.clone(),
+        mailboxes: run.mailboxes().clone(),
+        health: operator.other_health(),
+        log_level,
+        observer: observer.clone(),
+    };
+    let source = args.config.clone();
+    let mut reloader = Reloader::new(running, move || load(&source), asked, signalled.reload.clone())?;
+    let over = supervise(&run, &signalled.stop, args.bound_time, config.stop.deadline, (&service, &mut reloader));
+    // Whoever still asks is told that it is over.
+    drop(reloader);
     let (watched, data_dir) = (run.watched().clone(), run.data_dir().to_owned());
     let mut end = if over { run.join() } else { run.abandon() };
+    if let Some(admin) = admin {
+        admin.end();
+    }
     let watch = last_look(operator.end(), &watched.account(), &mut end.troubles);
+    observer.end();
+    service.end();
     report(&end, &watched, &watch, config, &data_dir);
     Ok(end)
+}
+
+/// What can be asked of the run.
+fn views(run: &Run, observer: &Arc<Observer>, reloads: Reloads) -> Views {
+    let watched = run.watched();
+    let names = watched.sources.iter().map(|source| source.name.clone()).collect();
+    let taps = Taps::new(run.journal_readers(), watched.instruments.clone(), names);
+    Views { observer: observer.clone(), books: run.books().clone(), taps, reloads }
 }
 
 /// Checks the account once more, now that the run is over, and adds what was found in all to the troubles.
@@ -138,10 +199,16 @@ fn report(end: &RunEnd, watched: &Watched, watch: &AccountWatch, config: &Config
     if config.log.format == LogFormat::Json {
         // Whoever reads JSON lines reads nothing else.
         tracing::info!("{}", final_report(watched, watch));
+        if let Some(report) = Performance::take(watched) {
+            tracing::info!(report = %report.json(), "performance of the analysis");
+        }
         end.troubles.iter().for_each(|trouble| tracing::error!("{trouble}"));
         return;
     }
     eprintln!("{}", final_report(watched, watch));
+    if let Some(report) = Performance::take(watched) {
+        eprintln!("\n{}", report.text());
+    }
     for trouble in &end.troubles {
         eprintln!("feedd: {trouble}");
     }
@@ -151,30 +218,50 @@ fn report(end: &RunEnd, watched: &Watched, watch: &AccountWatch, config: &Config
     print_kept_aside(config, data_dir);
 }
 
-/// Set by the first SIGINT or SIGTERM; a second one ends the process at once.
-fn signals() -> Result<Arc<AtomicBool>> {
-    let signalled = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the second signal finds the flag set by the first.
-        signal_hook::flag::register_conditional_shutdown(signal, EXIT_GIVEN_UP, signalled.clone())
-            .and_then(|_| signal_hook::flag::register(signal, signalled.clone()))
-            .context("installing the signal handlers")?;
+/// What signals have asked for.
+struct Signalled {
+    /// Set by the first SIGINT or SIGTERM; a second one ends the process at once.
+    stop: Arc<AtomicBool>,
+    /// Set by SIGHUP: the configuration is to be read again.
+    reload: Arc<AtomicBool>,
+}
+
+impl Signalled {
+    fn listen() -> Result<Self> {
+        let signalled = Self { stop: Arc::default(), reload: Arc::default() };
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the second signal finds the flag set by the first.
+            signal_hook::flag::register_conditional_shutdown(signal, EXIT_GIVEN_UP, signalled.stop.clone())
+                .and_then(|_| signal_hook::flag::register(signal, signalled.stop.clone()))
+                .context("installing the signal handlers")?;
+        }
+        signal_hook::flag::register(SIGHUP, signalled.reload.clone()).context("installing the handler of SIGHUP")?;
+        Ok(signalled)
     }
-    Ok(signalled)
 }
 
 /// Waits until everything is stored, asks to stop when a signal or a bound says so, and gives up at the deadline. False
 /// when the sink did not even come back from its call then.
-fn supervise(run: &Run, signalled: &AtomicBool, bound: Option<Duration>, deadline: Duration) -> bool {
+fn supervise(
+    run: &Run,
+    signalled: &AtomicBool,
+    bound: Option<Duration>,
+    deadline: Duration,
+    (service, reloader): (&Service, &mut Reloader),
+) -> bool {
     let start = Instant::now();
     let mut stopping: Option<Instant> = None;
     while !run.is_over() {
+        if stopping.is_none() {
+            reloader.look(service);
+        }
         // Also when storage itself asks for the end, because the journal failed.
         let due = signalled.load(Ordering::Relaxed)
             || bound.is_some_and(|bound| start.elapsed() >= bound)
             || run.stop().is_requested();
         if due && stopping.is_none() {
             tracing::info!("stopping: sources end, rings drain, the sink is flushed (at most {deadline:?})");
+            service.stopping(deadline);
             run.stop().request();
             stopping = Some(Instant::now());
         }

@@ -1,5 +1,6 @@
 //! Builds what stores: the journal, a lane for each sink, and their threads.
 
+use crate::known_trades::{Keeper, KeeperParts, discard};
 use crate::registry;
 use crate::threads::{LaneHandle, LaneThread, spawn};
 use crate::wiring::Shared;
@@ -15,7 +16,7 @@ use feedd_delivery::{
     BatchLimits, Feed, JournalEnd, JournalFeed, JournalLane, JournalLaneParts, LaneEnd, LaneParts, LinkFeed,
     Quarantine, Retry, ServedLane, SinkMark, StorageLane, feed_blocks, pool_blocks,
 };
-use feedd_journal::{EpochSpan, Journal, JournalConfig, Recovered, Start, Sync};
+use feedd_journal::{EpochSpan, Journal, JournalConfig, Readers, Recovered, Start, Sync};
 use feedd_model::{Gap, GapReason, UnixNanos};
 use feedd_telemetry::{WatchedJournal, WatchedSink};
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub(crate) struct Storage {
     /// Blocks its pool needs beside those in the batching thread's hands.
     pub(crate) pool_blocks: usize,
     pub(crate) journal: Option<JoinHandle<JournalEnd>>,
+    /// Readers of it for later.
+    pub(crate) readers: Option<Readers>,
+    /// Notes which trades are stored, for the next start.
+    pub(crate) keeper: Option<JoinHandle<()>>,
     pub(crate) watched_journal: Option<WatchedJournal>,
     pub(crate) lanes: Vec<LaneThread>,
     pub(crate) sinks: Vec<WatchedSink>,
@@ -54,13 +59,18 @@ impl Storage {
 ///
 /// # Errors
 /// When the journal or a sink cannot be opened, or a required sink says at once that it needs a person. Nothing runs then.
-pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir) -> Result<Storage> {
+pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir, sources: usize) -> Result<Storage> {
     // The sinks before the journal: a wrong setting is told before anything is recovered.
     let sinks = config.sinks.iter().map(|sink| registry::sink(sink, config, &shared.instruments));
     let sinks: Vec<Box<dyn Sink>> = sinks.collect::<Result<_>>()?;
     let marks: Vec<Arc<SinkMark>> =
         config.sinks.iter().map(|sink| Arc::new(SinkMark::new(sink.name.as_str().into(), sink.required))).collect();
-    let opened = if config.is_journalled() { Some(open_journal(config, shared, data_dir)?) } else { None };
+    let opened = if config.is_journalled() {
+        Some(open_journal(config, shared, data_dir)?)
+    } else {
+        discard(data_dir.path())?;
+        None
+    };
     let counters: Vec<Arc<CachePadded<StorageCounters>>> = sinks.iter().map(|_| Arc::default()).collect();
     let watched = marks.iter().zip(&counters).map(|(mark, counters)| WatchedSink {
         name: mark.name().into(),
@@ -72,6 +82,8 @@ pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir) -> Res
         served: Vec::new(),
         pool_blocks: pool_blocks(LINK_BLOCKS, 0),
         journal: None,
+        readers: opened.as_ref().map(|(journal, _)| journal.readers()),
+        keeper: None,
         watched_journal: None,
         lanes: Vec::new(),
         sinks: watched.collect(),
@@ -110,10 +122,24 @@ pub(crate) fn start(config: &Config, shared: &Shared, data_dir: &DataDir) -> Res
     if let Some((journal, found)) = opened {
         let (sender, blocks) = link(LINK_BLOCKS);
         storage.links.push(sender);
-        let (thread, watched) = start_journal(config, shared, journal, blocks, marks, &found)?;
+        let keeper = keeper(shared, data_dir, &journal, &found);
+        let marks = marks.into_iter().chain(keeper.iter().map(Keeper::mark)).collect();
+        let (thread, watched) = start_journal((config, sources), shared, journal, blocks, marks, &found)?;
+        storage.keeper = keeper.map(|keeper| spawn("known trades", None, move || keeper.run())).transpose()?;
         (storage.journal, storage.watched_journal) = (Some(thread), Some(watched));
     }
     first_answers(storage, shared)
+}
+
+/// What notes which trades are stored; hands over what earlier starts have. `None` when no live source records trades.
+fn keeper(shared: &Shared, data_dir: &DataDir, journal: &Journal, found: &Recovered) -> Option<Keeper> {
+    let rules = shared.trade_rules.clone();
+    if rules.iter().all(Option::is_none) {
+        return None;
+    }
+    let keeper = Keeper::open(KeeperParts { data_dir, journal, found, rules, clock: shared.clock.clone() });
+    keeper.hand_over(&shared.instruments, &shared.earlier_trades);
+    Some(keeper)
 }
 
 /// Waits until every sink was reached once, but not for one that is away.
@@ -208,7 +234,7 @@ fn open_journal(config: &Config, shared: &Shared, data_dir: &DataDir) -> Result<
 }
 
 fn start_journal(
-    config: &Config,
+    (config, sources): (&Config, usize),
     shared: &Shared,
     journal: Journal,
     blocks: LinkReceiver<Arc<Block>>,
@@ -229,7 +255,7 @@ fn start_journal(
     let lane = JournalLane::new(JournalLaneParts {
         blocks,
         journal,
-        sources: config.sources.len(),
+        sources,
         interval,
         marks,
         counters,

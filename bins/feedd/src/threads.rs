@@ -1,5 +1,6 @@
 //! A running recorder: what can be watched, how it is stopped, how it ended.
 
+use crate::analysis::AnalysisThreads;
 use anyhow::{Context, Result};
 use feedd_core::accounting::Account;
 use feedd_core::affinity::pin;
@@ -7,9 +8,13 @@ use feedd_core::data_dir::DataDir;
 use feedd_core::dead_letters::DeadLetterWriter;
 use feedd_core::{SourceError, Stop, error_text};
 use feedd_delivery::{JournalEnd, LaneEnd, ServedEnd};
+use feedd_journal::Readers;
+use feedd_live::ask_book::BookDesks;
+use feedd_live::mailbox::Mailboxes;
+use feedd_model::Epoch;
 use feedd_telemetry::Watched;
 use feedd_venues::sources::Progress;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -59,8 +64,14 @@ pub struct Run {
     pub(crate) sources: Vec<SourceThread>,
     pub(crate) batching: JoinHandle<()>,
     pub(crate) journal: Option<JoinHandle<JournalEnd>>,
+    pub(crate) keeper: Option<JoinHandle<()>>,
     pub(crate) lanes: Vec<LaneThread>,
+    /// And where its state is to be kept for the next start.
+    pub(crate) analysis: Option<(AnalysisThreads, Option<PathBuf>)>,
     pub(crate) letter_writer: Option<DeadLetterWriter>,
+    pub(crate) readers: Option<Readers>,
+    pub(crate) books: BookDesks,
+    pub(crate) mailboxes: Mailboxes,
 }
 
 /// How a run ended.
@@ -89,10 +100,34 @@ impl Run {
         &self.progress
     }
 
+    /// Readers of the journal, if there is one.
+    #[must_use]
+    pub const fn journal_readers(&self) -> Option<&Readers> {
+        self.readers.as_ref()
+    }
+
+    /// Where live sources are asked for their books.
+    #[must_use]
+    pub const fn books(&self) -> &BookDesks {
+        &self.books
+    }
+
+    /// Where live sources are told what is to change.
+    #[must_use]
+    pub const fn mailboxes(&self) -> &Mailboxes {
+        &self.mailboxes
+    }
+
     /// The data folder.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         self.data_dir.path()
+    }
+
+    /// The start counter of the recorded stream.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.data_dir.epoch()
     }
 
     /// Whether a journal keeps what sinks have not stored.
@@ -140,6 +175,10 @@ impl Run {
             Some(Ok(JournalEnd::Failed(error))) => troubles.push(format!("journal: {}", error_text(&error))),
             Some(Err(_)) => troubles.push("the journal's thread panicked".to_owned()),
         }
+        // It ends with the journal.
+        if self.keeper.take().is_some_and(|keeper| keeper.join().is_err()) {
+            troubles.push("the thread that notes which trades are stored panicked".to_owned());
+        }
         // Nobody takes events any more: whoever still produces or waits (after a panic of the batching thread, or a sink
         // that cannot go on) shall end.
         self.stop.abort();
@@ -161,6 +200,12 @@ impl Run {
                 Err(_) => troubles.push(format!("source {} panicked", source.name)),
             }
         }
+        let epoch = self.data_dir.epoch().0;
+        let lane = self.analysis.take().map(|(lane, path)| (lane.join(epoch), path));
+        let lane = lane.map(|(end, path)| {
+            troubles.extend(end.troubles);
+            (end.saved, path)
+        });
         if self.batching.join().is_err() {
             in_order = false;
             troubles.push("the batching thread panicked".to_owned());
@@ -177,6 +222,11 @@ impl Run {
             troubles.push(format!("{unaccounted} events or frames are unaccounted for"));
         }
         if in_order && lost == 0 && unaccounted == 0 {
+            if let Some((saved, Some(path))) = lane
+                && let Err(error) = saved.write(&path)
+            {
+                tracing::warn!("{error:#}: bars and paper books will begin anew at the next start");
+            }
             note_end(&mut self.data_dir);
         }
         RunEnd { troubles }

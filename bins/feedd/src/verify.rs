@@ -117,7 +117,8 @@ fn quarantined(config: &Config, sink: &str, stream: StreamId) -> Result<BTreeMap
     for entry in list_quarantine(&Quarantine::path_in(&config.data.dir, sink))? {
         match entry {
             Ok(entry) if entry.identity.stream == stream && entry.state == EntryState::Pending => {
-                waiting.entry(entry.identity.epoch).or_default().push(entry.identity.seq);
+                let seqs = entry.identities().map(|identity| identity.seq);
+                waiting.entry(entry.identity.epoch).or_default().extend(seqs);
             }
             Ok(_) => {}
             Err(error @ QuarantineError::Damaged { .. }) => eprintln!("feedd: {}", error_text(&error)),

@@ -86,7 +86,7 @@ fn refuse(dir: &Path, sink: &str, events: &[(u64, Event)], reason: &str) {
     let stream = stream(dir);
     let refused = events.iter().map(|&(seq, event)| {
         let (epoch, reason) = (Epoch(1), reason.to_owned());
-        Refused { stream, epoch, seq: Seq(seq), event, reason }
+        Refused { stream, epoch, seq: Seq(seq), events: vec![event], reason }
     });
     quarantine.keep(&refused.collect::<Vec<_>>(), sink, UnixNanos(synthetic::START_TS)).unwrap();
 }

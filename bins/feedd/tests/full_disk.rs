@@ -5,13 +5,11 @@
 
 mod common;
 
+use common::disk::fill_up;
 use common::pg::{self, Size};
 use common::{Feedd, run_args, stored};
 use feedd_testkit::disk::LoopFs;
 use feedd_testkit::promise::{Report, seed};
-use std::fs::File;
-use std::io::{ErrorKind, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Of the disk; a journal of a few segments and the files of some minutes fit.
@@ -30,20 +28,6 @@ fn fills() -> u64 {
         Size::Day => 3,
         Size::Ci => 50,
         Size::Full => 500,
-    }
-}
-
-/// Writes until there is no room, down to the last block.
-fn fill(ballast: &Path) {
-    let mut file = File::create(ballast).unwrap();
-    for piece in [64 << 10, 4 << 10, 1 << 10] {
-        loop {
-            match file.write_all(&vec![0; piece]) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                Err(error) => panic!("filling the disk: {error}"),
-            }
-        }
     }
 }
 
@@ -68,7 +52,7 @@ fn a_disk_that_is_filled_again_and_again_stops_nothing_and_loses_nothing() {
     pg::wait(&mut feedd, WAIT_MAX, "events", |feedd| pg::durable(&feedd.said()) > Some(100));
     let mut longest = Duration::ZERO;
     for _ in 0..fills {
-        fill(&ballast);
+        fill_up(&ballast);
         std::thread::sleep(Duration::from_millis(rng.u64(..FULL_MS_MAX)));
         let before = pg::durable(&feedd.said());
         std::fs::remove_file(&ballast).unwrap();

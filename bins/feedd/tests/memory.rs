@@ -4,9 +4,12 @@
 
 mod common;
 
-use common::{Feedd, run_args};
+use common::{Feedd, pg, run_args};
+use feedd_testkit::postgres::Server;
 use std::time::Duration;
 
+/// Most that a recorder may hold at rest: 25 MB.
+const REST_KIB_MAX: u64 = 25_000_000 / 1024;
 /// Between two looks at the memory.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -33,7 +36,6 @@ fn peak_kib(more: &[&str]) -> u64 {
 /// 25 MB, and `parquet.memory_max` for what the files need on top.
 #[test]
 fn a_recorder_at_rest_is_small() {
-    const REST_KIB_MAX: u64 = 25_000_000 / 1024;
     const PARQUET_KIB_MAX: u64 = REST_KIB_MAX + 64 * 1024;
     let null = peak_kib(&["--sink", "null"]);
     assert!((1..REST_KIB_MAX).contains(&null), "{null} KiB");
@@ -41,4 +43,17 @@ fn a_recorder_at_rest_is_small() {
     assert!((1..REST_KIB_MAX).contains(&journal), "{journal} KiB");
     let parquet = peak_kib(&[]);
     assert!((1..PARQUET_KIB_MAX).contains(&parquet), "{parquet} KiB");
+}
+
+#[test]
+fn a_recorder_into_postgresql_is_small() {
+    let Some(server) = Server::start() else { return };
+    let database = server.create_database();
+    let host = format!("postgres.host={}", server.socket_dir().display());
+    let (port, name) = (format!("postgres.port={}", server.port()), format!("postgres.database={database}"));
+    let user = format!("postgres.user={}", server.user());
+    let peak = peak_kib(&["--sink", "postgres", "--set", &host, "--set", &port, "--set", &name, "--set", &user]);
+    assert!((1..REST_KIB_MAX).contains(&peak), "{peak} KiB");
+    let stored = pg::spreads(&server, &database);
+    assert!(stored.len() == 1 && stored[0].is_dense() && stored[0].rows > 1000, "{stored:?}");
 }

@@ -170,6 +170,18 @@ fn a_kill_loses_nothing_durable_and_the_next_start_stores_it_and_marks_the_gap()
             told && !stored::files(dir.path()).is_empty() && !stored::unfinished(dir.path()).is_empty()
         });
         std::thread::sleep(Duration::from_millis(rng.u64(0..300)));
+        if number == 0 {
+            // At least one kill is to leave something behind: at a moment that is held still.
+            feedd.wait_until("held still beside an unfinished file", |feedd| {
+                feedd.signal("STOP");
+                let is_found =
+                    is_held_still(feedd.pid()) && stored::unfinished(dir.path()).iter().any(|p| is_parquet(p));
+                if !is_found {
+                    feedd.signal("CONT");
+                }
+                is_found
+            });
+        }
         let durable = last_durable(&feedd.said());
         feedd.signal("KILL");
         let ended = feedd.wait();
@@ -191,6 +203,15 @@ fn a_kill_loses_nothing_durable_and_the_next_start_stores_it_and_marks_the_gap()
         assert_eq!(gaps, [(2, 1)], "{case}: the span until the next start is its first event");
     }
     assert!(orphans > 0, "a kill leaves unfinished files behind");
+}
+
+/// Whether every thread of the process stands (state `T`); proc(5), /proc/pid/stat.
+fn is_held_still(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    })
 }
 
 /// The last durable sequence that the recorder told of.

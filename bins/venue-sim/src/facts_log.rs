@@ -49,6 +49,18 @@ pub(crate) fn push_book(out: &mut String, t_ns: i64, instrument: &Instrument) {
         .end();
 }
 
+/// The book of a feed, as a client has it that took every message so far.
+pub(crate) fn push_shown(out: &mut String, t_ns: i64, market: &Market, names: &venues::Names, depth: &Depth) {
+    let instrument = &market.instruments()[depth.symbol];
+    let (price, size) = (instrument.price_digits, instrument.size_digits);
+    *out = Line::begin(std::mem::take(out), t_ns, "shown")
+        .text("symbol", &instrument.spec.name)
+        .text("feed", names.feed(depth.feed))
+        .with("bids", |out| push_levels(out, &depth.bids, price, size))
+        .with("asks", |out| push_levels(out, &depth.asks, price, size))
+        .end();
+}
+
 fn push_trade(line: Line, instrument: &Instrument, names: &venues::Names, symbol: usize, trade: &Trade) -> Line {
     line.text("id", &names.trade_id(symbol, trade))
         .number("aggregate", trade.aggregate)

@@ -1,6 +1,6 @@
 //! What the threads of a server share: the market, the queues of the connections, what lasts, and the totals.
 
-use crate::config::Config;
+use crate::config::{Config, Pace};
 use crate::faults::{Fault, FaultKind};
 use crate::log::Log;
 use crate::market::{Fact, Market};
@@ -123,6 +123,12 @@ pub(crate) struct Window {
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) steps: AtomicU64,
+    /// Steps that are due and not made, now.
+    pub(crate) steps_late: AtomicU64,
+    /// Steps that were due and never will be made.
+    pub(crate) steps_skipped: AtomicU64,
+    /// Times that a socket did not take everything.
+    pub(crate) blocked: AtomicU64,
     pub(crate) trades: AtomicU64,
     pub(crate) quotes: AtomicU64,
     pub(crate) depths: AtomicU64,
@@ -153,6 +159,7 @@ pub(crate) struct Hub {
     /// The market stands still for good, connections send what they have and end.
     pub(crate) ending: AtomicBool,
     market: Mutex<Market>,
+    pace: Mutex<Pace>,
     /// Connections that want the market: the market's own thread lets them first.
     waiting: AtomicUsize,
     paused: AtomicBool,
@@ -178,6 +185,7 @@ impl Hub {
     ) -> Self {
         Self {
             paused: AtomicBool::new(config.paused),
+            pace: Mutex::new(config.pace),
             config,
             names,
             log,
@@ -228,6 +236,16 @@ impl Hub {
         let market = self.market();
         self.paused.store(paused, Ordering::SeqCst);
         drop(market);
+    }
+
+    /// How fast the market moves.
+    pub(crate) fn pace(&self) -> Pace {
+        *lock(&self.pace)
+    }
+
+    pub(crate) fn set_pace(&self, pace: Pace) {
+        self.market().set_pace(pace);
+        *lock(&self.pace) = pace;
     }
 
     pub(crate) fn is_ending(&self) -> bool {

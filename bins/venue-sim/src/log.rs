@@ -75,10 +75,10 @@ impl Log {
         self.lock().write();
     }
 
-    /// What is kept in memory, and how many lines are not.
-    pub(crate) fn lines(&self) -> (Vec<String>, u64) {
+    /// What is kept in memory, from a line on, and how many lines are not.
+    pub(crate) fn lines(&self, from: usize) -> (Vec<String>, u64) {
         let inner = self.lock();
-        (inner.lines.clone(), inner.lines_left_out)
+        (inner.lines.get(from..).unwrap_or_default().to_vec(), inner.lines_left_out)
     }
 
     /// Why the file is not whole.

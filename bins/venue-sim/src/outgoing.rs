@@ -159,7 +159,9 @@ impl Outgoing {
         self.blocked = false;
         let flushed = self.socket.flush();
         self.blocked |= self.socket.get_ref().wants_write();
-        self.outcome(flushed)
+        let outcome = self.outcome(flushed);
+        count(&self.hub.totals.blocked, u64::from(self.blocked));
+        outcome
     }
 
     /// Ends the stream.
@@ -217,6 +219,7 @@ impl Outgoing {
             Ids::None => line,
         };
         let line = if data.live { line } else { line.yes("snapshot") };
+        let line = if data.damaged { line.yes("damaged") } else { line };
         self.lines = more(line).end();
     }
 

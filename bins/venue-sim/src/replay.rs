@@ -145,7 +145,8 @@ impl Session for ReplaySession {
             let text = self.frames[self.next].text.clone();
             let number = self.next as u64;
             self.next += 1;
-            let data = Data { kind: "recorded", symbol: None, ids: Ids::Range(number, number), live: true };
+            let data =
+                Data { kind: "recorded", symbol: None, ids: Ids::Range(number, number), live: true, damaged: false };
             out.frames.push(Frame { text, data: Some(data) });
         }
     }

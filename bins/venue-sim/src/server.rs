@@ -1,9 +1,9 @@
 //! A server: its threads, from the start to the end.
 
 use crate::accept;
-use crate::config::Config;
+use crate::config::{Config, Pace};
 use crate::drive;
-use crate::facts_log::{push_book, push_facts};
+use crate::facts_log::{push_book, push_facts, push_shown};
 use crate::faults::{ChaosClock, Fault, FaultError};
 use crate::housekeeping;
 use crate::hub::{Hub, count, lock};
@@ -62,6 +62,12 @@ pub enum StartError {
 pub struct Summary {
     /// Steps of the market.
     pub steps: u64,
+    /// Steps that are due and not made, now: a market that cannot keep its pace.
+    pub steps_late: u64,
+    /// Steps that were due and never will be made, because they were more than a second late.
+    pub steps_skipped: u64,
+    /// Times that a socket did not take everything: a client that cannot keep up.
+    pub blocked: u64,
     /// Executions.
     pub trades: u64,
     /// Best bids and asks.
@@ -192,6 +198,24 @@ impl Server {
         self.hub.pause(true);
     }
 
+    /// Stops the market and sends what it has collected to be sent later: who takes every message then has the books that
+    /// [`Server::books`] says.
+    pub fn settle_market(&self) {
+        drive::settle(&self.hub);
+    }
+
+    /// The book of each feed that somebody has asked for, as a client has it that took every message so far: `symbol`,
+    /// `feed`, `bids` and `asks`, best first. The same lines end the log.
+    #[must_use]
+    pub fn books(&self) -> Vec<serde_json::Value> {
+        self.shown().lines().map(|line| serde_json::from_str(line).unwrap_or_default()).collect()
+    }
+
+    /// Lets the market move at another pace from now on.
+    pub fn set_pace(&self, pace: Pace) {
+        self.hub.set_pace(pace);
+    }
+
     /// Lets the market go on.
     pub fn resume_market(&self) {
         self.hub.pause(false);
@@ -201,7 +225,13 @@ impl Server {
     /// the end of the list is missing once it is full, and the last line says how much.
     #[must_use]
     pub fn log(&self) -> Vec<serde_json::Value> {
-        let (lines, left_out) = self.hub.log.lines();
+        self.log_from(0)
+    }
+
+    /// The same without the first lines: for who follows it.
+    #[must_use]
+    pub fn log_from(&self, from: usize) -> Vec<serde_json::Value> {
+        let (lines, left_out) = self.hub.log.lines(from);
         let parsed = lines.iter().map(|line| serde_json::from_str(line).unwrap_or_default());
         let cut = (left_out > 0).then(|| serde_json::json!({ "what": "left_out", "lines": left_out }));
         parsed.chain(cut).collect()
@@ -214,6 +244,9 @@ impl Server {
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Summary {
             steps: read(&totals.steps),
+            steps_late: read(&totals.steps_late),
+            steps_skipped: read(&totals.steps_skipped),
+            blocked: read(&totals.blocked),
             trades: read(&totals.trades),
             quotes: read(&totals.quotes),
             depths: read(&totals.depths),
@@ -257,6 +290,7 @@ impl Server {
         for instrument in self.hub.market().instruments() {
             push_book(&mut lines, now_ns, instrument);
         }
+        lines.push_str(&self.shown());
         self.hub.log.put_all(&lines);
         let total = self.summary();
         let line = self.hub.log.line("end").number("steps", total.steps).number("trades", total.trades);
@@ -266,6 +300,14 @@ impl Server {
         let line = line.number("rest", total.rest).number("refused", total.refused).number("faults", total.faults);
         self.hub.log.put(line.number("panics", total.panics));
         self.hub.log.flush();
+    }
+
+    fn shown(&self) -> String {
+        let (mut lines, now_ns, market) = (String::new(), self.hub.log.now_ns(), self.hub.market());
+        for depth in market.shown() {
+            push_shown(&mut lines, now_ns, &market, &self.hub.names, &depth);
+        }
+        lines
     }
 
     fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {

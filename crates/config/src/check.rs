@@ -62,6 +62,7 @@ impl fmt::Display for Loaded {
             if is_live { ", or more: one for each connection that `feedd plan` shows" } else { "" }
         )?;
         writeln!(f, "batch    {} events or {}", config.batch.max_events, show_duration(config.batch.max_age))?;
+        show_analysis(config, f)?;
         show_tape(config, f)?;
         show_journal(config, f)?;
         show_sinks(config, f)?;
@@ -70,6 +71,20 @@ impl fmt::Display for Loaded {
         }
         Ok(())
     }
+}
+
+fn show_analysis(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if !config.is_analysed() {
+        return Ok(());
+    }
+    let bars: Vec<String> = config.analysis.bars.iter().map(ToString::to_string).collect();
+    writeln!(f, "bars     {}", if bars.is_empty() { "those of the strategies".to_owned() } else { bars.join(", ") })?;
+    for strategy in &config.strategies {
+        let parameters = strategy.parameters.iter().map(|(name, value)| format!(" {name}={value}")).collect::<String>();
+        let paper = if config.analysis.paper { ", on paper" } else { "" };
+        writeln!(f, "strategy {} on {} bars{parameters}{paper}", strategy.kind, strategy.interval)?;
+    }
+    Ok(())
 }
 
 fn show_tape(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -109,6 +109,26 @@ pub enum JumpAction {
     Reject,
 }
 
+/// What an interval without trades gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmptyBars {
+    /// Nothing.
+    #[default]
+    None,
+    /// One bar with the last close and volume 0, marked as synthetic.
+    Synthetic,
+}
+
+/// Against what a paper order is filled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FillAt {
+    /// The next quote; where the venue sends none, the next trade.
+    #[default]
+    QuoteOrTrade,
+    /// The next trade.
+    Trade,
+}
+
 /// Which messages of a market are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
@@ -203,6 +223,16 @@ impl Choice for JumpAction {
     const ALL: &'static [(&'static str, Self)] = &[("flag", Self::Flag), ("reject", Self::Reject)];
 }
 
+impl Choice for EmptyBars {
+    const NOUN: &'static str = "policy";
+    const ALL: &'static [(&'static str, Self)] = &[("none", Self::None), ("synthetic", Self::Synthetic)];
+}
+
+impl Choice for FillAt {
+    const NOUN: &'static str = "way to fill";
+    const ALL: &'static [(&'static str, Self)] = &[("quote_or_trade", Self::QuoteOrTrade), ("trade", Self::Trade)];
+}
+
 impl Choice for Channel {
     const NOUN: &'static str = "channel";
     const ALL: &'static [(&'static str, Self)] =
@@ -251,6 +281,8 @@ display_as_word!(
     PostgresLayout,
     PostgresTls,
     JumpAction,
+    EmptyBars,
+    FillAt,
     Channel,
     Level,
     LogFormat,

@@ -18,6 +18,7 @@ fn refuse_in(table: &mut Table, section: &str, faults: &mut Vec<Fault>, hidden: 
     for (name, entry) in refused {
         let message = match nearest(&name, REFERENCES) {
             Some(near) => format!("unknown key `{name}`, did you mean `{near}`?"),
+            None if is_token(&name) => format!("a token does not belong here; {TOKEN_REMEDY}"),
             None => format!("a password does not belong here; {REMEDY}"),
         };
         faults.push(Fault::new(entry.key, format!("{section}{name}"), message));
@@ -95,7 +96,12 @@ fn value_of_key(line: &str, is_one: fn(&str) -> bool) -> Option<usize> {
 
 /// Whether a key names something that is not to be shown.
 fn is_secret(name: &str) -> bool {
-    is_password(name) || name.to_ascii_lowercase().contains("secret")
+    is_password(name) || is_token(name) || name.to_ascii_lowercase().contains("secret")
+}
+
+/// Whether a key names a token itself, not where it lies.
+fn is_token(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with("token")
 }
 
 /// Whether a key names a password, also when it is mistyped.
@@ -138,6 +144,9 @@ pub(crate) const HIDDEN: &str = "***";
 /// The keys that say where the password lies.
 const REFERENCES: [&str; 3] = ["password_file", "password_env", "password_credential"];
 
+const TOKEN_REMEDY: &str = "keep it out of the configuration: below [admin] write token_file = \"PATH\", \
+                            token_env = \"VARIABLE\" or token_credential = \"NAME\"";
+
 const REMEDY: &str = "keep it out of the configuration: below [postgres] write password_file = \"PATH\", \
                       password_env = \"VARIABLE\" or password_credential = \"NAME\"";
 
@@ -156,12 +165,15 @@ mod tests {
             ("pasword: canary", "pasword: ***"),
             ("client_secret = 'canary'", "client_secret = ***"),
             ("PGPASSWORD=canary", "PGPASSWORD=***"),
+            ("[admin] token = 'canary'", "[admin] token = ***"),
+            ("--set admin.token=canary", "--set admin.token=***"),
             ("url = \"postgres://user:canary@host/name\"", "url = \"postgres://***"),
             ("host=h password=canary", "host=h password=***"),
             ("é = 1 # password canary", "é = 1 # password ***"),
             // Nothing to hide.
             ("password_file = \"/run/key\"", "password_file = \"/run/key\""),
             ("password_env = \"PGPASSWORD\"", "password_env = \"PGPASSWORD\""),
+            ("token_env = \"FEED_TOKEN\"", "token_env = \"FEED_TOKEN\""),
             ("--data-dir /srv/passwords/data", "--data-dir /srv/passwords/data"),
             ("see https://host/name", "see https://host/name"),
             ("past_max = \"5m\"", "past_max = \"5m\""),

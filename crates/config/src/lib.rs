@@ -16,6 +16,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod admin;
+mod alerts;
+mod analysis;
+mod changes;
 mod check;
 mod choice;
 mod error;
@@ -43,10 +47,14 @@ mod venue;
 #[cfg(test)]
 mod example;
 
+pub use admin::Admin;
+pub use alerts::{Alerts, Webhook};
+pub use analysis::{Analysis, Paper, StrategySettings};
+pub use changes::{Changed, changes};
 pub use check::{Report, check};
 pub use choice::{
-    Channel, FullPolicy, JournalMode, JumpAction, Level, LogFormat, PostgresLayout, PostgresTls, Profile, SinkKind,
-    Wait,
+    Channel, EmptyBars, FillAt, FullPolicy, JournalMode, JumpAction, Level, LogFormat, PostgresLayout, PostgresTls,
+    Profile, SinkKind, Wait,
 };
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use journal::{Journal, JournalSync};

@@ -1,5 +1,6 @@
 //! Whether a configuration fits the machine it is to run on: cores, folders, captures, decoders.
 
+use crate::admin::Admin;
 use crate::choice::SinkKind;
 use crate::postgres::Postgres;
 use crate::reader::Reader;
@@ -36,11 +37,15 @@ pub(crate) fn examine(config: &Config, machine: &Machine<'_>, reader: &mut Reade
     if config.has_sink(SinkKind::Postgres) {
         examine_postgres(&config.postgres, reader);
     }
+    examine_admin(&config.admin, reader);
+    let webhook = &config.alerts.webhook;
+    examine_secret("alerts.webhook.token_file", webhook.token.as_ref(), reader);
+    examine_pem_file("alerts.webhook.ca_file", webhook.ca_file.as_deref(), "certificates", reader);
     for (i, source) in config.sources.iter().enumerate() {
         match &source.kind {
             SourceKind::Capture(capture) => examine_capture(i, capture, machine, reader),
             SourceKind::Venue(venue) => {
-                examine_ca_file(&format!("source.{i}.ca_file"), venue.ca_file.as_deref(), reader)
+                examine_pem_file(&format!("source.{i}.ca_file"), venue.ca_file.as_deref(), "certificates", reader);
             }
             SourceKind::Sim(_) => {}
         }
@@ -94,23 +99,33 @@ fn examine_journal(config: &Config, reader: &mut Reader) {
 }
 
 fn examine_postgres(postgres: &Postgres, reader: &mut Reader) {
-    // Variables and credentials belong to the service, a check may run elsewhere; a file's rights are the same for all.
-    if let Some(password @ SecretRef::File(_)) = &postgres.password
-        && let Err(error) = password.read(|_| None)
-    {
-        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-        let (origin, key) = reader.origin_of(&["postgres.password_file"]);
-        reader.fault(origin, &key, format!("{error}{cause}"));
-    }
-    examine_ca_file("postgres.tls_ca", postgres.tls_ca.as_deref(), reader);
+    examine_secret("postgres.password_file", postgres.password.as_ref(), reader);
+    examine_pem_file("postgres.tls_ca", postgres.tls_ca.as_deref(), "certificates", reader);
 }
 
-fn examine_ca_file(key: &str, path: Option<&Path>, reader: &mut Reader) {
+fn examine_admin(admin: &Admin, reader: &mut Reader) {
+    examine_secret("admin.token_file", admin.token.as_ref(), reader);
+    examine_pem_file("admin.tls_certificate", admin.tls_certificate.as_deref(), "certificates", reader);
+    examine_pem_file("admin.tls_key", admin.tls_key.as_deref(), "the private key", reader);
+}
+
+/// Variables and credentials belong to the service, a check may run elsewhere; a file's rights are the same for all.
+fn examine_secret(key: &str, secret: Option<&SecretRef>, reader: &mut Reader) {
+    if let Some(secret @ SecretRef::File(_)) = secret
+        && let Err(error) = secret.read(|_| None)
+    {
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let (origin, key) = reader.origin_of(&[key]);
+        reader.fault(origin, &key, format!("{error}{cause}"));
+    }
+}
+
+fn examine_pem_file(key: &str, path: Option<&Path>, what: &str, reader: &mut Reader) {
     if let Some(path) = path
         && let Err(cause) = fs::read(path)
     {
         let (origin, key) = reader.origin_of(&[key]);
-        let message = format!("cannot read {}: {cause}; name a file of certificates (PEM)", path.display());
+        let message = format!("cannot read {}: {cause}; name a file of {what} (PEM)", path.display());
         reader.fault(origin, &key, message);
     }
 }

@@ -126,6 +126,11 @@ fn put(tree: &mut Table, path: &[String], node: Node) -> Option<Fault> {
     }
     let empty = || Node { value: Value::Table(Table::new()), origin: origin.clone() };
     let entry = tree.entry(name.clone()).or_insert_with(|| Entry { key: origin.clone(), node: empty() });
+    // The first of a list of sections that nobody has begun.
+    let is_begun = !entry.node.table().is_some_and(Table::is_empty);
+    if name == "strategy" && rest[0].parse::<usize>().is_ok() && !is_begun {
+        entry.node.value = Value::List(Vec::new());
+    }
     if name == "sink" && rest[0].parse::<usize>().is_ok() && matches!(entry.node.value, Value::Table(_)) {
         entry.node.value = Value::List(sinks::listed(&entry.node.value));
     }

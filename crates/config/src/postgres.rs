@@ -104,12 +104,7 @@ fn read_password(s: &mut Section<'_, '_>, password: &mut Option<SecretRef>) {
 
 /// Finds values that are each in range but contradict each other.
 pub(crate) fn check_together(postgres: &Postgres, reader: &mut Reader) {
-    let given = PASSWORD_KEYS.iter().filter(|key| reader.was_given(key)).copied().collect::<Vec<_>>();
-    if let [first, .., last] = *given {
-        let (origin, key) = reader.origin_of(&[last]);
-        let message = format!("the password is given by {first}, too; keep one of them");
-        reader.fault(origin, &key, message);
-    }
+    reader.at_most_one(&PASSWORD_KEYS, "the password");
     if postgres.tls == PostgresTls::Disable && !postgres.is_local() && !postgres.tls_insecure {
         let (origin, key) = reader.origin_of(&["postgres.tls"]);
         let message = format!(

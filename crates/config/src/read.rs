@@ -1,5 +1,8 @@
 //! From the tree to the resolved configuration: every key, its accepted range, and what must go together.
 
+use crate::admin::{self, read_admin};
+use crate::alerts::{self, read_alerts};
+use crate::analysis::{self, read_analysis, read_paper, read_strategy};
 use crate::choice::Kind;
 use crate::journal::{self, Journal, read_journal};
 use crate::postgres::{self, read_postgres};
@@ -28,6 +31,7 @@ pub(crate) fn read(tree: &Table) -> (Config, Reader) {
     let mut sources = Vec::new();
     root.sections("source", |section, origin| sources.push(read_source(section, origin, &config)));
     let mut sinks = Vec::new();
+    root.sections("strategy", |section, origin| config.strategies.push(read_strategy(section, origin)));
     root.one_or_more("sink", |section, origin| sinks.push(read_sink(section, origin)));
     root.finish();
     if !sinks.is_empty() {
@@ -68,6 +72,8 @@ fn read_sections(root: &mut Section<'_, '_>, config: &mut Config) {
     root.section("quarantine", |s| s.key("bytes_max", &mut config.quarantine.bytes_max, bytes(FILE_BYTES)));
     root.section("parquet", |s| read_parquet(s, &mut config.parquet));
     root.section("postgres", |s| read_postgres(s, &mut config.postgres));
+    root.section("analysis", |s| read_analysis(s, &mut config.analysis));
+    root.section("paper", |s| read_paper(s, &mut config.paper));
     root.section("validation", |s| read_validation(s, &mut config.validation));
     root.section("decode", |s| {
         s.key("frame_bytes_max", &mut config.decode.frame_bytes_max, bytes(KIB..=FRAME_BYTES_MAX));
@@ -82,6 +88,8 @@ fn read_sections(root: &mut Section<'_, '_>, config: &mut Config) {
         s.key("format", &mut config.log.format, choice);
     });
     root.section("health", |s| read_health(s, &mut config.health));
+    root.section("admin", |s| read_admin(s, &mut config.admin));
+    root.section("alerts", |s| read_alerts(s, &mut config.alerts));
     root.section("stop", |s| s.key("deadline", &mut config.stop.deadline, duration(HUNDRED_MS..=HOUR)));
     for source in &mut config.sources {
         source.validation.clone_from(&config.validation);
@@ -211,6 +219,9 @@ fn check_together(config: &Config, reader: &mut Reader) {
         let [delay, max_delay] = [delay, max_delay].map(show_duration);
         reader.fault(origin, &key, format!("delay = \"{delay}\" must not be above max_delay = \"{max_delay}\""));
     }
+    admin::check_together(&config.admin, reader);
+    alerts::check_together(&config.alerts, reader);
+    analysis::check_together(config, reader);
     journal::check_together(&config.journal, reader);
     postgres::check_together(&config.postgres, reader);
 }

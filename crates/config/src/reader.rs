@@ -31,6 +31,15 @@ struct Unknown {
     is_section: bool,
 }
 
+/// A value as it was given, lists with all their items.
+fn as_given(node: &Node) -> String {
+    match (&node.value, node.raw()) {
+        (_, Some(raw)) => raw.to_owned(),
+        (Value::List(items), None) => format!("[{}]", items.iter().map(as_given).collect::<Vec<_>>().join(", ")),
+        (value, None) => value.to_string(),
+    }
+}
+
 /// One table of the tree.
 #[derive(Debug)]
 pub(crate) struct Section<'r, 't> {
@@ -71,6 +80,15 @@ impl Reader {
     /// Whether a setting was given, and could be read.
     pub(crate) fn was_given(&self, key: &str) -> bool {
         self.given.contains_key(key)
+    }
+
+    /// Of `keys`, which all say where `what` is, at most one may be given.
+    pub(crate) fn at_most_one(&mut self, keys: &[&str], what: &str) {
+        let given: Vec<&str> = keys.iter().filter(|key| self.was_given(key)).copied().collect();
+        if let [first, .., last] = *given {
+            let (origin, key) = self.origin_of(&[last]);
+            self.fault(origin, &key, format!("{what} is given by {first}, too; keep one of them"));
+        }
     }
 
     /// Where the first of `keys` that was given stands: the one to blame when they do not go together.
@@ -144,7 +162,7 @@ impl<'t> Section<'_, 't> {
         match parse(node) {
             Ok(value) => {
                 *target = value;
-                let given = node.raw().map_or_else(|| node.value.to_string(), str::to_owned);
+                let given = as_given(node);
                 self.reader.given.insert(path, (given, node.origin.clone()));
             }
             Err(Wrong { at, message, hide }) => {

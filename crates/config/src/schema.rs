@@ -1,5 +1,8 @@
 //! The resolved configuration: plain values, with the default and unit of every key.
 
+use crate::admin::Admin;
+use crate::alerts::Alerts;
+use crate::analysis::{Analysis, Paper, StrategySettings};
 use crate::choice::{JournalMode, JumpAction, Level, LogFormat, Profile, SinkKind, Wait};
 use crate::journal::Journal;
 use crate::postgres::Postgres;
@@ -40,6 +43,12 @@ pub struct Config {
     pub parquet: Parquet,
     /// `[postgres]`: the database of the PostgreSQL sink.
     pub postgres: Postgres,
+    /// `[analysis]`: bars and strategies.
+    pub analysis: Analysis,
+    /// `[paper]`: the books of strategies.
+    pub paper: Paper,
+    /// `[[strategy]]`: what trades on paper or only signals. Default: none.
+    pub strategies: Vec<StrategySettings>,
     /// `[validation]`: doubtful trades; the starting point of every source's own values.
     pub validation: Validation,
     /// `[decode]`: from frames to events.
@@ -50,6 +59,10 @@ pub struct Config {
     pub log: Log,
     /// `[health]`: the health line and its warning levels.
     pub health: Health,
+    /// `[admin]`: what operators look at.
+    pub admin: Admin,
+    /// `[alerts]`: what is told when something is wrong.
+    pub alerts: Alerts,
     /// `[stop]`: the way down.
     pub stop: Stop,
 }
@@ -246,11 +259,16 @@ impl Default for Config {
             retry: Retry::default(),
             quarantine: Quarantine::default(),
             sinks: vec![Sink::of_kind(SinkKind::default())],
+            analysis: Analysis::default(),
+            paper: Paper::default(),
+            strategies: Vec::new(),
             validation,
             decode: Decode::default(),
             dead_letters: DeadLetters::default(),
             log: Log::default(),
             health: Health::default(),
+            admin: Admin::default(),
+            alerts: Alerts::default(),
             stop: Stop::default(),
         }
     }

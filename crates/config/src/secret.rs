@@ -26,7 +26,7 @@ pub enum SecretRef {
 #[non_exhaustive]
 pub enum SecretError {
     /// The file could not be opened or read.
-    #[error("cannot read {}; name a file that holds the password alone", path.display())]
+    #[error("cannot read {}; name a file that holds the secret alone", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum SecretError {
         mode: u32,
     },
     /// The variable is not set, or is no text.
-    #[error("environment variable {name} is not set to a text; set it, or name another in password_env")]
+    #[error("environment variable {name} is not set to a text; set it, or name another")]
     NoVariable {
         /// Its name.
         name: String,
@@ -54,7 +54,7 @@ pub enum SecretError {
         name: String,
     },
     /// Nothing stands there.
-    #[error("{from} is empty; write the password into it")]
+    #[error("{from} is empty; write the secret into it")]
     Empty {
         /// Where.
         from: SecretRef,
@@ -155,7 +155,7 @@ fn read_text(file: File) -> io::Result<String> {
     let mut text = String::new();
     let length = file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(length).is_ok_and(|length| length > SECRET_BYTES_MAX) {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too long for a password"));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too long for a secret"));
     }
     Ok(text)
 }

@@ -8,7 +8,7 @@ use crate::source::{Core, Rate, Speed};
 use crate::suggest::nearest;
 use crate::tree::{Node, Origin, Value};
 use crate::units::{self, Percent};
-use feedd_model::UnixNanos;
+use feedd_model::{Decimal, UnixNanos};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -162,7 +162,7 @@ pub(crate) fn speed(node: &Node) -> Parsed<Speed> {
         Value::Decimal(text) | Value::Raw(text) => Some(text.trim().to_owned()),
         _ => None,
     };
-    let factor = written.and_then(|text| feedd_model::Decimal::parse(text.as_bytes()).ok());
+    let factor = written.and_then(|text| Decimal::parse(text.as_bytes()).ok());
     let thousandths = factor.and_then(|factor| factor.mantissa_at(3)).and_then(|value| u32::try_from(value).ok());
     thousandths.and_then(std::num::NonZeroU32::new).map(Speed::Thousandths).ok_or_else(|| {
         let remedy =
@@ -205,6 +205,42 @@ pub(crate) fn list<T: PartialEq>(
         }
         Ok(values)
     }
+}
+
+/// As [`list`], but an empty list is one.
+pub(crate) fn list_or_none<T: PartialEq>(
+    noun: &'static str,
+    item: impl Fn(&Node) -> Parsed<T>,
+) -> impl Fn(&Node) -> Parsed<Vec<T>> {
+    let filled = list(noun, item);
+    move |node| if items(node).is_empty() { Ok(Vec::new()) } else { filled(node) }
+}
+
+/// A decimal number, exactly as written.
+pub(crate) fn exact(node: &Node) -> Parsed<Decimal> {
+    let written = match &node.value {
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Decimal(text) => Some(text.clone()),
+        _ => node.text().map(|text| text.trim().to_owned()),
+    };
+    written.and_then(|text| Decimal::parse(text.as_bytes()).ok()).ok_or_else(|| {
+        Wrong::new(format!("{} is not a decimal number; write it plainly, such as 10000 or \"0.5\"", node.value))
+    })
+}
+
+/// A percentage from 0 to 10 %, as a share: `"0.1%"` is 0.001.
+pub(crate) fn share(node: &Node) -> Parsed<Decimal> {
+    let wrong = || {
+        let remedy = "write a percentage from 0% to 10% with at most eight decimals, such as \"0.1%\"";
+        Wrong::new(format!("{} is not a usable percentage; {remedy}", node.value))
+    };
+    let percent = match node.text() {
+        Some(text) => Decimal::parse(text.trim().trim_end_matches('%').trim_end().as_bytes()).map_err(|_| wrong())?,
+        None => exact(node).map_err(|_| wrong())?,
+    };
+    let is_usable = percent.mantissa() >= 0 && percent <= TEN && percent.canonical().scale() <= 8;
+    let percent = percent.canonical();
+    Decimal::new(percent.mantissa(), percent.scale() + 2).filter(|_| is_usable).ok_or_else(wrong)
 }
 
 /// A symbol as venues spell it: 3 to 20 capital letters and digits.
@@ -348,6 +384,11 @@ fn split_at_commas(text: &str, origin: &Origin) -> Vec<Node> {
     let node = |item: &str| Node { value: Value::Raw(item.trim().to_owned()), origin: origin.clone() };
     text.split(',').filter(|item| !item.trim().is_empty()).map(node).collect()
 }
+
+const TEN: Decimal = match Decimal::new(10, 0) {
+    Some(ten) => ten,
+    None => Decimal::ZERO,
+};
 
 /// What PostgreSQL keeps of a name.
 const NAME_BYTES_MAX: usize = 63;

@@ -98,25 +98,25 @@ fn a_secret_that_cannot_be_read_is_named_with_its_remedy() {
         (open(0o620), "mode-620 is open to other users (mode 0620); take their rights away: chmod 600"),
         (
             SecretRef::File(dir.path().join("none")),
-            "cannot read none; name a file that holds the password alone (No such file or directory (os error 2))",
+            "cannot read none; name a file that holds the secret alone (No such file or directory (os error 2))",
         ),
         (
             SecretRef::File(dir.path().join(".")),
-            "cannot read .; name a file that holds the password alone (not a plain file)",
+            "cannot read .; name a file that holds the secret alone (not a plain file)",
         ),
         (
             SecretRef::File(file_of(&dir, "long", &"x".repeat(70_000), 0o600)),
-            "cannot read long; name a file that holds the password alone (too long for a password)",
+            "cannot read long; name a file that holds the secret alone (too long for a secret)",
         ),
-        (SecretRef::File(file_of(&dir, "empty", "\n", 0o600)), "file empty is empty; write the password into it"),
-        (SecretRef::Variable("EMPTY".into()), "environment variable EMPTY is empty; write the password into it"),
+        (SecretRef::File(file_of(&dir, "empty", "\n", 0o600)), "file empty is empty; write the secret into it"),
+        (SecretRef::Variable("EMPTY".into()), "environment variable EMPTY is empty; write the secret into it"),
         (
             SecretRef::Variable("UNSET".into()),
-            "environment variable UNSET is not set to a text; set it, or name another in password_env",
+            "environment variable UNSET is not set to a text; set it, or name another",
         ),
         (
             SecretRef::Credential("none".into()),
-            "cannot read none; name a file that holds the password alone (No such file or directory (os error 2))",
+            "cannot read none; name a file that holds the secret alone (No such file or directory (os error 2))",
         ),
     ];
     for (from, expected) in cases {
@@ -149,7 +149,7 @@ feedd.toml:4:17: postgres.password_file: key is open to other users (mode 0644);
     assert!(loaded(&toml(0o644, "null")).is_ok());
     let missing = loaded("[sink]\nkind = \"postgres\"\n[postgres]\npassword_file = \"no/such\"").unwrap_err();
     assert!(missing.starts_with(
-        "feedd.toml:4:17: postgres.password_file: cannot read no/such; name a file that holds the password alone \
+        "feedd.toml:4:17: postgres.password_file: cannot read no/such; name a file that holds the secret alone \
          (No such file or directory (os error 2))\n"
     ));
 }
@@ -237,6 +237,7 @@ fn a_password_in_any_place_is_shown_nowhere() {
         format!("[postgres]\npassword = \"\"\"\n{CANARY}\"\"\"\nport = 0"),
         format!("postgres = {{ password = \"\"\"\n{CANARY}\"\"\", port = 0 }}"),
         format!("[[sink]]\nkind = \"postgres\"\npassword = \"{CANARY}\""),
+        format!("[admin]\ntoken = \"{CANARY}\""),
         format!("[sink]\nkind = \"{url}\""),
         format!("[postgres]\nurl = \"{url}\""),
         format!("[postgres]\nhost = \"{url}\""),

@@ -119,7 +119,9 @@ fn ahead(account: &Account) -> Option<Violation> {
     }
     let run = || Whose::Run;
     let safe = account.durable.map_or(("accepted", account.accepted), |durable| ("durable", durable));
-    compare(&run, ("sequence numbers given", account.accepted), ("events accepted", account.sources.accepted))
+    // Replayed events have numbers of their own.
+    let taken = ("sequence numbers given", account.accepted + account.replayed);
+    compare(&run, taken, ("events accepted", account.sources.accepted))
         .or_else(|| compare(&run, ("events durable", safe.1), ("accepted", account.accepted)))
         .or_else(|| {
             account.sinks.iter().find_map(|sink| {
@@ -139,7 +141,10 @@ fn back(last: &Account, account: &Account) -> Option<Violation> {
     };
     let sources = last.each_source.iter().zip(&account.each_source).enumerate();
     let sinks = last.sinks.iter().zip(&account.sinks);
-    let run = |account: &Account| [("accepted", account.accepted), ("durable", account.durable.unwrap_or(0))];
+    let run = |account: &Account| {
+        let durable = ("durable", account.durable.unwrap_or(0));
+        [("accepted", account.accepted), ("replayed", account.replayed), durable]
+    };
     sources
         .map(|(index, (was, is))| fell(&|| Whose::Source(index + 1), &of_source(was), &of_source(is)))
         .chain(std::iter::once_with(|| fell(&|| Whose::Run, &run(last), &run(account))))
@@ -231,6 +236,7 @@ mod tests {
             each_source: vec![source(1), source(2)],
             sinks: vec![sink("parquet"), sink("postgres")],
             accepted: 651,
+            replayed: 0,
             durable: Some(651),
         }
     }

@@ -4,6 +4,9 @@
 //! dropped + in the ring. Each sink: accepted = stored + quarantined + missed + pending, and the same for the events of
 //! earlier starts that were found in the journal. Equal at every quiescent point and at exit; while running only the
 //! inequalities hold, which [`crate::account_watch`] checks.
+//!
+//! Derived records are own events of the analysis threads' rings, which are sources like any other. In a replay the events of
+//! the other sources are accepted and get no sequence number of the recorded stream: accepted = recorded + replayed.
 
 use crate::counters::{BatchingCounters, JournalCounters, SourceCounters, StorageCounters};
 use std::sync::Arc;
@@ -92,6 +95,8 @@ pub struct Account {
     pub sinks: Vec<SinkTotals>,
     /// Sequence numbers given.
     pub accepted: u64,
+    /// Events of sources that were not recorded, because they are stored already.
+    pub replayed: u64,
     /// Up to which sequence the journal holds everything safe from a power cut; none without a journal.
     pub durable: Option<u64>,
 }
@@ -219,7 +224,7 @@ impl Account {
         let mut sinks: Vec<SinkTotals> = sinks.map(|(name, c)| SinkTotals::read(name, c, batching)).collect();
         let seen = sinks.iter().map(|sink| sink.done.max(sink.received)).max().unwrap_or(0);
         let durable = journal.map(|journal| journal.durable(seen));
-        let accepted = batching.accepted.get();
+        let (accepted, replayed) = (batching.accepted.get(), batching.replayed.get());
         for sink in &mut sinks {
             // All sinks are compared with one number: what was accepted since each was read waits before its lane.
             let known = sink.stored + sink.quarantined + sink.missed + sink.in_lane + sink.in_sink;
@@ -228,7 +233,7 @@ impl Account {
         let each_source: Vec<SourceTotals> = sources.map(SourceTotals::read).collect();
         let mut sources = SourceTotals::default();
         each_source.iter().for_each(|source| sources.add(source));
-        Self { sources, each_source, sinks, accepted, durable }
+        Self { sources, each_source, sinks, accepted, replayed, durable }
     }
 
     /// Events and frames kept out by decoder, validation or a sink, each with its reason.
@@ -258,7 +263,7 @@ impl Account {
         let events = s.accepted + s.duplicate + s.rejected + s.dropped + s.in_ring;
         s.frames.abs_diff(frames)
             + (s.decoded + s.own).abs_diff(events)
-            + s.accepted.abs_diff(self.accepted)
+            + s.accepted.abs_diff(self.accepted + self.replayed)
             + self.sinks.iter().map(|sink| sink.unaccounted(self.accepted)).sum::<u64>()
     }
 }
@@ -284,6 +289,9 @@ impl std::fmt::Display for Account {
             s.dropped,
             s.in_ring,
         )?;
+        if self.replayed > 0 {
+            write!(f, " | replay: {} accepted = {} recorded + {} replayed", s.accepted, self.accepted, self.replayed)?;
+        }
         if let Some(durable) = self.durable {
             let waiting = self.accepted.saturating_sub(durable);
             write!(f, " | journal: {} accepted = {durable} durable + {waiting} not yet", self.accepted)?;

@@ -25,6 +25,7 @@ pub struct Block {
     epoch: Epoch,
     first_seq: Seq,
     opened: MonoNanos,
+    skipped: u64,
     events: Vec<Event>,
     runs: Vec<Run>,
 }
@@ -36,6 +37,7 @@ impl Block {
             epoch: Epoch(0),
             first_seq: Seq(0),
             opened: MonoNanos(0),
+            skipped: 0,
             events: Vec::with_capacity(BLOCK_EVENTS_MAX),
             // As many as there can be, so that it never grows; memory that is not touched costs nothing.
             runs: Vec::with_capacity(BLOCK_EVENTS_MAX),
@@ -59,6 +61,12 @@ impl Block {
         self.events.clear();
         self.runs.clear();
         (self.stream, self.epoch, self.first_seq, self.opened) = (stream, epoch, first_seq, now);
+        self.skipped = 0;
+    }
+
+    /// Says how many events the analysis lane was not given before this block.
+    pub fn tell_skipped(&mut self, events: u64) {
+        self.skipped = events;
     }
 
     /// Appends what one ring held.
@@ -118,6 +126,13 @@ impl Block {
         Seq(self.first_seq.0 + self.events.len() as u64 - 1)
     }
 
+    /// Events of the sources that the analysis lane was not given between the block that it was given before and this one.
+    /// Of no meaning to a storage lane, which is given all of them.
+    #[must_use]
+    pub const fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// When the first event was put in.
     #[must_use]
     pub const fn opened(&self) -> MonoNanos {
@@ -163,6 +178,13 @@ impl BlockPool {
         self.out.remove(at)
     }
 
+    /// Whether so many blocks are held by nobody. A look, not a promise, unless nobody else takes any.
+    #[must_use]
+    pub fn has_free(&self, blocks: usize) -> bool {
+        let missing = blocks.saturating_sub(self.free.len());
+        missing == 0 || self.out.iter().filter(|block| Arc::strong_count(block) == 1).take(missing).count() == missing
+    }
+
     /// Keeps a handed-on block, to use it again when the lanes have let go.
     pub fn keep(&mut self, block: Arc<Block>) {
         self.out.push_back(block);
@@ -188,11 +210,13 @@ mod tests {
         for block in [a, b, c] {
             pool.keep(block);
         }
+        assert!(pool.has_free(2) && !pool.has_free(3), "one is held");
         assert_eq!(Arc::as_ptr(&pool.take().expect("b is free")), at_b, "one behind a block that is held");
         drop(held);
         let next = pool.take().expect("a and c are free");
         assert_eq!(Arc::as_ptr(&next), at_c, "the last that came back");
         pool.give_back(next);
+        assert!(pool.has_free(2) && !pool.has_free(3), "one is in use");
         assert_eq!(Arc::as_ptr(&pool.take().expect("it was given back")), at_c);
         assert_eq!(Arc::as_ptr(&pool.take().expect("a is free")), at_a);
         assert!(pool.take().is_none(), "b is held by nobody and lost by this test");

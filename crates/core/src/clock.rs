@@ -127,6 +127,13 @@ impl StepWatch {
         Look { wall, step_ns: self.judge(Distance { at: before, low: ahead(after), high: ahead(before) }) }
     }
 
+    /// When the clocks were looked at last; 0 before the first look.
+    #[inline]
+    #[must_use]
+    pub fn looked_at(&self) -> MonoNanos {
+        self.known.map_or(MonoNanos(0), |known| known.at)
+    }
+
     /// A step is what no distance within the bounds of both looks explains.
     fn judge(&mut self, now: Distance) -> i64 {
         let Some(known) = self.known.replace(now) else { return 0 };

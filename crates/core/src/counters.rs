@@ -2,8 +2,14 @@
 //!
 //! Hot path: [`Counter::add`] is a load and a store by the owning thread, no locked instruction.
 
+use crate::heard::{GapLedger, HeardTable};
+use crate::histogram::Histogram;
+use crate::peak::Peak;
+use crate::probe::Probe;
 use crossbeam_utils::CachePadded;
+use feedd_model::MonoNanos;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// A number with one writing thread and any number of readers. Rises for the life of the process unless it is a gauge.
 #[derive(Debug, Default)]
@@ -146,15 +152,30 @@ pub struct SourceCounters {
     pub clock_step_ns: AtomicI64,
     /// Raw texts that could not be kept because the writer of dead letters was behind.
     pub dead_letters_missed: Counter,
+    /// 1 when the source has no more to deliver.
+    pub ended: Counter,
+    /// Monotonic time of the last sign of life of its thread, at least one a second while it is well, also while it waits; 0
+    /// before the first, and for rings that no thread of their own fills.
+    pub beat_at: Counter,
+    /// What is heard of each instrument.
+    pub heard: HeardTable,
+    /// The last holes that were marked.
+    pub gap_ledger: GapLedger,
+    /// Nanoseconds from the receive stamp of a burst to the ring, of some bursts a second.
+    pub to_ring_ns: Histogram,
+    /// The event on its way through the ring that is measured.
+    pub probe: CachePadded<Probe>,
     /// Of a live session.
     pub session: SessionCounters,
     /// Written by the batching thread: events taken from the ring, which is when they are accepted. On lines of their own,
     /// these three: a line that two threads write goes to and fro at each burst.
     pub events_accepted: CachePadded<Counter>,
-    /// Written by the batching thread: highest fill since the last [`Counter::reset`].
-    pub ring_peak: CachePadded<Counter>,
+    /// Written by the batching thread: highest fill since each reader's last look.
+    pub ring_peak: Peak,
     /// Written by the batching thread: highest fill ever.
     pub ring_peak_ever: CachePadded<Counter>,
+    /// Written by the batching thread: nanoseconds that the measured events were in the ring.
+    pub in_ring_ns: Histogram,
 }
 
 impl SourceCounters {
@@ -184,10 +205,17 @@ impl SourceCounters {
             clock_steps: Counter::default(),
             clock_step_ns: AtomicI64::new(0),
             dead_letters_missed: Counter::default(),
+            ended: Counter::default(),
+            beat_at: Counter::default(),
+            heard: HeardTable::default(),
+            gap_ledger: GapLedger::default(),
+            to_ring_ns: Histogram::default(),
+            probe: CachePadded::new(Probe::new()),
             session: SessionCounters::default(),
             events_accepted: CachePadded::default(),
-            ring_peak: CachePadded::default(),
+            ring_peak: Peak::default(),
             ring_peak_ever: CachePadded::default(),
+            in_ring_ns: Histogram::default(),
         }
     }
 }
@@ -226,12 +254,120 @@ pub struct SessionCounters {
 pub struct BatchingCounters {
     /// Events accepted: the last sequence number given.
     pub accepted: Counter,
+    /// Events of sources that were not recorded, because they are stored already (a replay).
+    pub replayed: Counter,
     /// Blocks handed on.
     pub blocks: Counter,
     /// Nanoseconds waited because every block was still held by a lane, or a lane was full.
     pub blocked_ns: Counter,
     /// Monotonic time the running wait began; 0 when it does not wait.
     pub blocked_since: Counter,
+    /// Monotonic time of the last sign of life, at least one a second while it is well, also while it waits.
+    pub beat_at: Counter,
+}
+
+impl BatchingCounters {
+    /// A sign of life, by a reading of the clock that is there.
+    #[inline]
+    pub fn beat(&self, now: MonoNanos) {
+        self.beat_at.set(now.0.max(1));
+    }
+}
+
+/// What the analysis lane counts: one struct for each of its stages, each with one writing thread.
+#[derive(Debug)]
+pub struct AnalysisCounters {
+    /// Of the thread that makes bars.
+    pub processor: CachePadded<ProcessorCounters>,
+    /// Of the thread that runs the strategies.
+    pub engine: CachePadded<EngineCounters>,
+}
+
+impl AnalysisCounters {
+    /// All zero, with one set for each strategy of these names, in their order.
+    #[must_use]
+    pub fn new(strategies: &[String]) -> Self {
+        let strategies = strategies.iter().map(|name| CachePadded::new(StrategyCounters::new(name))).collect();
+        let engine = CachePadded::new(EngineCounters { strategies, ..EngineCounters::default() });
+        Self { processor: CachePadded::default(), engine }
+    }
+}
+
+/// What the thread that makes bars counts.
+#[derive(Debug, Default)]
+pub struct ProcessorCounters {
+    /// Blocks processed.
+    pub items: Counter,
+    /// Events in them.
+    pub events: Counter,
+    /// Nanoseconds that each block took.
+    pub item_ns: Histogram,
+    /// Bars that came out, revisions included.
+    pub bars: Counter,
+    /// Of these: revisions.
+    pub revised: Counter,
+    /// Trades that came too late for a revision.
+    pub late: Counter,
+    /// Events that the lane was not given.
+    pub skipped: Counter,
+    /// Receive time of the last event processed, ns since 1970; 0 before the first.
+    pub last_recv_ns: Counter,
+    /// Monotonic time of the last sign of life, also while it waits; 0 before the first.
+    pub beat_at: Counter,
+}
+
+/// What the thread that runs the strategies counts.
+#[derive(Debug, Default)]
+pub struct EngineCounters {
+    /// Cycles processed: finished bars of a symbol and interval.
+    pub cycles: Counter,
+    /// Nanoseconds that each cycle took.
+    pub cycle_ns: Histogram,
+    /// Cycles that the engine was not given.
+    pub skipped: Counter,
+    /// Each strategy, in the order of the configuration.
+    pub strategies: Box<[CachePadded<StrategyCounters>]>,
+}
+
+/// What one strategy did, over all its symbols.
+#[derive(Debug)]
+pub struct StrategyCounters {
+    /// Its name with parameters, such as `sma(10,30)`.
+    pub name: Box<str>,
+    /// Calls that have come back.
+    pub calls: Counter,
+    /// Nanoseconds that each of them took.
+    pub call_ns: Histogram,
+    /// Calls that panicked; (strategy, symbol) is stopped then.
+    pub panics: Counter,
+    /// Calls that took longer than allowed.
+    pub overlong: Counter,
+    /// Symbols for which it is suspended or stopped, now.
+    pub suspended: Counter,
+    /// Signals it gave.
+    pub signals: Counter,
+    /// Monotonic time the running call began; 0 when none runs. So a call that never comes back is seen.
+    pub running_since: Counter,
+    /// Instrument of the running call.
+    pub running_instrument: Counter,
+}
+
+impl StrategyCounters {
+    /// All zero.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            calls: Counter::default(),
+            call_ns: Histogram::default(),
+            panics: Counter::default(),
+            overlong: Counter::default(),
+            suspended: Counter::default(),
+            signals: Counter::default(),
+            running_since: Counter::default(),
+            running_instrument: Counter::default(),
+        }
+    }
 }
 
 /// What the journal's thread counts.
@@ -251,6 +387,10 @@ pub struct JournalCounters {
     pub commit_ns: Counter,
     /// Longest commit since the last [`Counter::reset`], ns.
     pub commit_ns_peak: Counter,
+    /// Nanoseconds that the disk took to sync, for each commit that was synced.
+    pub sync_ns: Histogram,
+    /// Nanoseconds from the opening of a block by the batching thread until it was durable.
+    pub durable_ns: Histogram,
     /// Bytes written.
     pub bytes_written: Counter,
     /// Writes or syncs that failed; what they held was written again elsewhere.
@@ -263,6 +403,8 @@ pub struct JournalCounters {
     pub found: Counter,
     /// Places of the journal that were damaged at this start.
     pub damaged: Counter,
+    /// Monotonic time of the last sign of life, also while it waits for room; 0 before the first.
+    pub beat_at: Counter,
 }
 
 /// How a sink stands: the value of [`StorageCounters::state`].
@@ -337,12 +479,21 @@ pub struct StorageCounters {
     pub failures: Counter,
     /// Events in the open batch.
     pub buffered: Counter,
+    /// Most events that an open batch has held.
+    pub buffered_peak: Counter,
     /// Events a batch may hold now.
     pub buffer_limit: Counter,
     /// Monotonic time at which the lane read the oldest event not yet written to the sink; 0 when there is none.
     pub oldest_unwritten: Counter,
     /// Nanoseconds spent in the sink.
     pub sink_ns: Counter,
+    /// Nanoseconds that the sink took for a batch that it took.
+    pub insert_ns: Histogram,
+    /// Nanoseconds from durable, or without a journal from the batching thread's block, until stored: of one event after the
+    /// other.
+    pub stored_ns: Histogram,
+    /// Monotonic time the running call of the sink began; 0 when none runs. So a call that never comes back is seen.
+    pub calling_since: Counter,
     /// [`SinkState`] by its place in [`SinkState::ALL`].
     pub state: Counter,
     /// Changes of the breaker's state.
@@ -351,6 +502,11 @@ pub struct StorageCounters {
     pub next_attempt: Counter,
     /// Monotonic time the sink began to fail; 0 while it works.
     pub failing_since: Counter,
+    /// Monotonic time of the lane's last sign of life, also while it waits; none comes while the sink is at work. 0 before the
+    /// first.
+    pub beat_at: Counter,
+    /// What the sink said when it failed last.
+    error: Mutex<String>,
 }
 
 impl StorageCounters {
@@ -359,6 +515,17 @@ impl StorageCounters {
     pub fn sink_state(&self) -> SinkState {
         let number = usize::try_from(self.state.get()).unwrap_or(0);
         SinkState::ALL.get(number).copied().unwrap_or(SinkState::Starting)
+    }
+
+    /// What the sink said when it failed last; empty when it never did.
+    #[must_use]
+    pub fn last_error(&self) -> String {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what the sink said. Rare, so a lock does no harm.
+    pub fn set_error(&self, text: String) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
 
     /// Says how the sink stands. One thread only.

@@ -228,7 +228,10 @@ fn write_state(file: &Path, state: &State) -> Result<(), DataDirError> {
 /// Writes a small file so that it is there whole or not at all: temporary name, sync, rename, sync of the folder.
 ///
 /// On an error the former content stays.
-fn write_whole(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
+///
+/// # Errors
+/// [`DataDirError::Io`].
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
     let tmp = path.with_extension("tmp");
     let mut file = File::create(&tmp).map_err(io(&tmp, "creating"))?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(io(&tmp, "writing"))?;
@@ -237,7 +240,8 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
 }
 
 /// The folder a name stands in.
-pub(crate) fn parent_of(path: &Path) -> &Path {
+#[must_use]
+pub fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -11,6 +11,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
+/// Venue of the dictionary's entries that are strategies; their symbol is the name with parameters: `sma(10,30)`.
+pub const STRATEGY_VENUE: &str = "strategy";
+
 /// One instrument: where, and the venue's own text for it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Instrument {

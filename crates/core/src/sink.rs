@@ -12,7 +12,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// A contiguous range of one stream and epoch, in parts of shared blocks.
 ///
-/// Formed by delivery; may be cut anew at any size when it is offered again.
+/// Formed by delivery; may be cut anew when it is offered again, but never inside a derived record: the slots of one (see
+/// [`crate::records`]) are all in it or none, unless the others are lost. Lone slots are to be refused.
 #[derive(Debug, Default)]
 pub struct Batch {
     parts: Vec<Part>,
@@ -170,11 +171,12 @@ pub enum SinkError {
 pub struct EpochAudit {
     /// The store's own position: everything up to here is stored, or was given up on purpose.
     pub stored_seq: Seq,
-    /// Rows at or below the position, markers of missing ranges included.
+    /// Events at or below the position that stand in rows, markers of missing ranges included: one a row, and in the row of
+    /// a derived record all of its slots.
     pub rows: u64,
-    /// Rows whose sequence stands more than once, counted beyond the first.
+    /// Of those whose sequence stands more than once, counted beyond the first.
     pub duplicates: u64,
-    /// Rows above the position: 0 for a store that moves rows and position together.
+    /// As `rows`, above the position: 0 for a store that moves rows and position together.
     pub beyond: u64,
     /// Gap rows that mark a range this store did not get (`journal_damaged`, `sink_behind`).
     pub markers: u64,
@@ -227,13 +229,13 @@ pub trait Sink: Send {
         20_000
     }
 
-    /// Stores one event at or below the position that was in quarantine. Safe to repeat: true when it was stored now, false
-    /// when it was there already.
+    /// Stores one event at or below the position that was in quarantine, or all slots of one derived record; `first` is the
+    /// sequence of the first of them. Safe to repeat: true when it was stored now, false when it was there already.
     ///
     /// # Errors
     /// As [`Sink::write`].
-    fn store_late(&mut self, stream: StreamId, epoch: Epoch, seq: Seq, event: &Event) -> Result<bool, SinkError> {
-        let _ = (stream, epoch, seq, event);
+    fn store_late(&mut self, stream: StreamId, epoch: Epoch, first: Seq, events: &[Event]) -> Result<bool, SinkError> {
+        let _ = (stream, epoch, first, events);
         let what = "single events cannot be added to this store".to_owned();
         Err(SinkError::Fatal { sink: self.name(), what, source: None })
     }

@@ -3,6 +3,7 @@
 //! To add a venue, write its decoder (crates/venues); to add another way in (a new transport), implement [`Source`]
 //! and add one row to the registry of `bins/feedd`.
 
+use crate::counters::Counter;
 use crate::outlet::Outlet;
 use crate::sink::BoxError;
 
@@ -39,4 +40,13 @@ pub trait Source: Send {
     /// # Errors
     /// [`SourceError`] when it cannot go on; everything published before stays.
     fn run(&mut self, outlet: &mut Outlet) -> Result<(), SourceError>;
+}
+
+/// How far a source is through its recording, in bytes as stored. Written by the source's thread.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes read.
+    pub bytes: Counter,
+    /// Bytes in all files; 0 when that is unknown because one is a pipe.
+    pub total: Counter,
 }

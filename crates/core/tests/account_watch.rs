@@ -85,7 +85,7 @@ fn store(
             // The next block may be read before this one's commit is counted.
             journal.durable_seq.set(last.0);
             last = block.last_seq();
-            blocks.finish();
+            blocks.signal_ready();
         }
         journal.durable_seq.set(last.0);
     })
@@ -111,7 +111,10 @@ fn no_step_is_ever_seen_ahead_of_the_one_before_it() {
         stream: StreamId(1),
         epoch: Epoch(1),
         inputs,
+        derived: Vec::new(),
         lanes: vec![sender],
+        analysis: None,
+        is_replay: false,
         served: Vec::new(),
         pool: BlockPool::new(6),
         wait: WaitStrategy::Yield,

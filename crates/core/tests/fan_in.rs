@@ -75,7 +75,10 @@ fn rig(producers: u16, ring: usize, policy: FullPolicy, wait: WaitStrategy, budg
         stream: StreamId(1),
         epoch: Epoch(3),
         inputs,
+        derived: Vec::new(),
         lanes: vec![sender],
+        analysis: None,
+        is_replay: false,
         served: Vec::new(),
         pool: BlockPool::new(6),
         wait,
@@ -108,7 +111,7 @@ impl Rig {
                 assert_eq!(event.instrument().0, u32::from(source) + 1, "runs name the right source");
                 out.push((block.first_seq().0 + i as u64, source, detail(event)));
             }
-            self.lane.finish();
+            self.lane.signal_ready();
         }
         self.thread.take().unwrap().join().unwrap();
         out

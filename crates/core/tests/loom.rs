@@ -1,11 +1,13 @@
-//! Model checks of the two protocols of our own atomics, in every order the memory model allows. Run with
+//! Model checks of the protocols of our own atomics, in every order the memory model allows. Run with
 //! `RUSTFLAGS="--cfg loom" cargo test -p feedd-core --test loom --release`.
 //!
 //! Each has a weakened twin that must fail: it shows that the check would notice.
 #![cfg(loom)]
 
 use feedd_core::link::Credit;
+use feedd_core::probe::Probe;
 use feedd_core::wake::Wake;
+use feedd_model::MonoNanos;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use loom::thread;
@@ -104,9 +106,9 @@ fn credit_carries_what_was_done_before_it() {
             let (credit, done) = (credit.clone(), done.clone());
             thread::spawn(move || {
                 for item in 1..=2 {
-                    credit.take();
+                    credit.take(None);
                     done.store(item, Ordering::Relaxed);
-                    credit.grant();
+                    credit.grant(None);
                 }
             })
         };
@@ -139,5 +141,113 @@ fn twin_with_a_relaxed_grant_shows_unfinished_work() {
         }
         receiver.join().unwrap();
         fence(Ordering::SeqCst);
+    });
+}
+
+/// A sender that has delivered two items and waits for each as one of the modes has it, until the consumer has finished
+/// (data) or taken (clock) it: no order of steps leaves it asleep. (The sender is the spawned thread: see `check`.)
+fn check_waiting_sender(may_deliver: fn(&Credit, u64) -> bool) {
+    let mut model = loom::model::Builder::new();
+    // As with two producers: without a bound it takes more than minutes.
+    model.preemption_bound = Some(3);
+    model.check(move || {
+        let (credit, sender) = (Arc::new(Credit::new()), Arc::new(Wake::new(true)));
+        let sending = {
+            let (credit, sender) = (credit.clone(), sender.clone());
+            thread::spawn(move || {
+                sender.register();
+                for item in 1..=2 {
+                    while !may_deliver(&credit, item) {
+                        sender.sleep(0, || may_deliver(&credit, item));
+                    }
+                }
+            })
+        };
+        for _ in 1..=2 {
+            credit.take(Some(&sender));
+            credit.grant(Some(&sender));
+        }
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sender_that_waits_for_the_credit_gets_it() {
+    check_waiting_sender(Credit::is_granted);
+}
+
+#[test]
+fn a_sender_that_waits_for_room_gets_it() {
+    check_waiting_sender(Credit::is_taken);
+}
+
+/// A consumer that tells the sender first and grants then: the sender may look in between, and sleep on.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn twin_that_tells_before_it_grants_leaves_the_sender_asleep() {
+    loom::model(|| {
+        // Leaked: while loom unwinds a thread that is asleep for ever, its own `Arc` may not be dropped.
+        let sleeping: &AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        let finished: &AtomicU64 = Box::leak(Box::new(AtomicU64::new(0)));
+        let sender = thread::current();
+        let receiver = thread::spawn(move || {
+            fence(Ordering::SeqCst);
+            if sleeping.load(Ordering::Acquire) {
+                sender.unpark();
+            }
+            finished.store(1, Ordering::Release);
+        });
+        sleeping.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        if finished.load(Ordering::Acquire) == 0 {
+            thread::park();
+        }
+        receiver.join().unwrap();
+    });
+}
+
+/// Whoever meets the measured event sees its own time, and never that of another.
+#[test]
+fn a_measured_event_is_met_with_its_own_time() {
+    loom::model(|| {
+        let probe = Arc::new(Probe::new());
+        let published = Arc::new(AtomicU64::new(0));
+        let producer = {
+            let (probe, published) = (probe.clone(), published.clone());
+            thread::spawn(move || {
+                for item in 1..=2 {
+                    probe.send(item, MonoNanos(item * 10));
+                    published.store(item, Ordering::Release);
+                }
+            })
+        };
+        let mut met = 0;
+        for _ in 0..2 {
+            if let Some(at) = probe.take(published.load(Ordering::Acquire)) {
+                assert!(at.0 > met && (at.0 == 10 || at.0 == 20), "the time of the measured event");
+                met = at.0;
+            }
+        }
+        producer.join().unwrap();
+    });
+}
+
+/// The probe with a relaxed position: the event may be met before its time is seen.
+#[test]
+#[should_panic(expected = "the time of the measured event")]
+fn twin_with_a_relaxed_position_meets_no_time() {
+    loom::model(|| {
+        let (position, at) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let producer = {
+            let (position, at) = (position.clone(), at.clone());
+            thread::spawn(move || {
+                at.store(10, Ordering::Relaxed);
+                position.store(1, Ordering::Relaxed);
+            })
+        };
+        if position.load(Ordering::Acquire) == 1 {
+            assert_eq!(at.load(Ordering::Relaxed), 10, "the time of the measured event");
+        }
+        producer.join().unwrap();
     });
 }

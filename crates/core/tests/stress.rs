@@ -106,7 +106,10 @@ fn rig(sources: u16, lanes: usize, ring: usize, policy: FullPolicy, wait: WaitSt
         stream: STREAM,
         epoch: EPOCH,
         inputs,
+        derived: Vec::new(),
         lanes: senders,
+        analysis: None,
+        is_replay: false,
         served: Vec::new(),
         pool: BlockPool::new(POOL_BLOCKS),
         wait,
@@ -151,7 +154,7 @@ fn drain(mut lane: LinkReceiver<Arc<Block>>, mut look: impl FnMut(u16, &Event)) 
     let mut last = 0;
     while !lane.is_ended() {
         let Some(block) = lane.take() else {
-            lane.finish();
+            lane.signal_ready();
             // The end of a link wakes nobody: it is seen after the bounded sleep.
             lane.sleep(LOOK_NANOS);
             continue;
@@ -303,7 +306,7 @@ fn a_single_event_wakes_a_consumer_that_sleeps_until_it_is_woken() {
                 receiver.sleep(FOR_EVER_NANOS);
                 continue;
             };
-            receiver.finish();
+            receiver.signal_ready();
             let number = number_of(0, &event).unwrap();
             word.send(number).unwrap();
             if number > trials {

@@ -109,7 +109,7 @@ impl Feed for LinkFeed {
     }
 
     fn finish(&mut self) {
-        self.blocks.finish();
+        self.blocks.signal_ready();
     }
 
     fn sleep(&mut self, nanos: u64) {

@@ -1,10 +1,11 @@
-//! Blocks in, batches out: at any size, without holes, in order.
+//! Blocks in, batches out: at any size, without holes, in order, and no batch ends inside a derived record. Blocks never do,
+//! as the batching thread and the journal make them.
 //!
 //! A quiet stream brings blocks of a few events; holding each until the batch is due would pin 256 KiB an event. So
 //! small blocks are copied together into blocks of the lane's own, large ones are passed on as they are.
 
 use feedd_core::{BLOCK_EVENTS_MAX, Batch, Block, BlockPool};
-use feedd_model::MonoNanos;
+use feedd_model::{Event, EventKind, MonoNanos};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -82,13 +83,13 @@ impl Gather {
         }
     }
 
-    /// Fills `batch` with up to `events_max` events, oldest first.
+    /// Fills `batch` with up to `events_max` events, oldest first, or as many more as the last derived record has slots.
     pub fn fill(&mut self, batch: &mut Batch, events_max: usize) {
         batch.clear();
         while batch.len() < events_max {
             let Some(front) = self.waiting.front_mut() else { break };
             let room = events_max - batch.len();
-            let end = front.block.events().len().min(front.start + room);
+            let end = front.start + whole_up_to(&front.block.events()[front.start..], room);
             let taken = end - front.start;
             self.events -= taken;
             if end == front.block.events().len() {
@@ -137,6 +138,12 @@ impl Gather {
     }
 }
 
+/// How many of `events` are up to `room` of them, and what is left of the derived record that would be cut there.
+fn whole_up_to(events: &[Event], room: usize) -> usize {
+    let cut = events.len().min(room);
+    cut + events[cut..].iter().take_while(|event| event.kind() == EventKind::More).count()
+}
+
 fn append(open: &mut Block, block: &Block) {
     let mut start = 0;
     for run in block.runs() {
@@ -149,6 +156,8 @@ fn append(open: &mut Block, block: &Block) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use feedd_core::contract::sink::{sample_stream, whole_end};
+    use feedd_core::records;
     use feedd_model::{
         Epoch, Event, EventBody, EventHead, Flags, InstrumentId, Seq, SourceId, Status, StatusCode, StreamId,
     };
@@ -186,6 +195,37 @@ mod tests {
             }
             prop_assert_eq!(gather.len(), 0);
             let expected: Vec<(u64, Event)> = (1..next).map(|n| (n, event(n))).collect();
+            prop_assert_eq!(seen, expected);
+        }
+    }
+
+    proptest! {
+        /// Derived records stay whole, at any limit; batches without them are cut exactly.
+        #[test]
+        fn no_batch_ends_inside_a_derived_record(
+            sizes in prop::collection::vec(1usize..60, 1..30),
+            limits in prop::collection::vec(1usize..50, 1..20),
+        ) {
+            let mut gather = Gather::new(6000);
+            let events = sample_stream(2000);
+            let (mut start, mut seen, mut batch) = (0, Vec::new(), Batch::new());
+            for size in sizes {
+                let end = whole_end(&events, start + size);
+                gather.push(Arc::new(Block::of(StreamId(1), Epoch(1), Seq(start as u64 + 1), SourceId(0), &events[start..end])));
+                start = end;
+            }
+            let mut limits = limits.into_iter().cycle();
+            while !gather.is_empty() {
+                let limit = limits.next().unwrap();
+                gather.fill(&mut batch, limit);
+                prop_assert!((1..=limit + 2).contains(&batch.len()));
+                prop_assert!(records(batch.events()).all(|record| record.is_ok()), "limit {}", limit);
+                if batch.len() > limit {
+                    prop_assert_eq!(batch.events().last().map(|(_, event)| event.kind()), Some(EventKind::More));
+                }
+                seen.extend(batch.events().map(|(seq, event)| (seq.0, *event)));
+            }
+            let expected: Vec<(u64, Event)> = (1..).zip(events[..start].iter().copied()).collect();
             prop_assert_eq!(seen, expected);
         }
     }

@@ -7,7 +7,7 @@ use feedd_core::counters::JournalCounters;
 use feedd_core::link::LinkReceiver;
 use feedd_core::{Block, Clock, Stop, error_text};
 use feedd_journal::{FRAME_EVENTS_MAX, Journal, JournalError, Stamp};
-use feedd_model::{MonoNanos, Position, Seq, UnixNanos};
+use feedd_model::{Event, EventKind, MonoNanos, Position, SLOTS_MAX, Seq, UnixNanos};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,10 @@ pub struct JournalLane {
     appended: Seq,
     /// When the oldest uncommitted event was taken.
     oldest: Option<MonoNanos>,
+    /// When each uncommitted block was opened by the batching thread.
+    opened: Vec<MonoNanos>,
+    /// Nanoseconds of all syncs when they were looked at last.
+    synced_ns: u64,
     last_trim: MonoNanos,
 }
 
@@ -70,7 +74,10 @@ impl JournalLane {
     pub fn new(parts: JournalLaneParts) -> Self {
         let last_trim = parts.clock.mono();
         let horizon = Horizon::new(parts.sources, parts.clock.wall());
-        let lane = Self { parts, horizon, appended: Seq(0), oldest: None, last_trim };
+        let mut lane =
+            Self { parts, horizon, appended: Seq(0), oldest: None, opened: Vec::new(), synced_ns: 0, last_trim };
+        // What the recovery has synced is no commit.
+        lane.synced_ns = lane.parts.journal.usage().sync_ns_total;
         lane.note_usage();
         lane
     }
@@ -107,6 +114,7 @@ impl JournalLane {
             self.take();
             let ended = self.parts.blocks.is_ended();
             let now = self.parts.clock.mono();
+            self.parts.counters.beat_at.set(now.0.max(1));
             if self.is_due(now, ended) {
                 if let Err(end) = self.commit() {
                     return end;
@@ -114,7 +122,7 @@ impl JournalLane {
             } else if ended && self.parts.journal.uncommitted_bytes() == 0 {
                 return JournalEnd::Closed;
             } else {
-                self.parts.blocks.finish();
+                self.parts.blocks.signal_ready();
                 self.parts.blocks.sleep(self.sleep_nanos(now));
             }
             self.trim(now);
@@ -134,10 +142,12 @@ impl JournalLane {
         let age = i64::try_from(now.since(block.opened())).unwrap_or(i64::MAX);
         self.horizon.enter(block, UnixNanos(at.0.saturating_sub(age)));
         self.oldest.get_or_insert(now);
+        self.opened.push(block.opened());
         let mut start = 0;
         for run in block.runs() {
             let end = start + run.events as usize;
-            for frame in block.events()[start..end].chunks(FRAME_EVENTS_MAX) {
+            while start < end {
+                let frame = frame_of(&block.events()[start..end]);
                 let first = Seq(block.first_seq().0 + start as u64);
                 let complete_until = self.horizon.pass(run.source, frame, at);
                 self.parts.journal.append(first, run.source, frame, Stamp { at, complete_until });
@@ -167,7 +177,7 @@ impl JournalLane {
             let start = self.parts.clock.mono();
             let error = match self.parts.journal.commit() {
                 Ok(()) => {
-                    self.note_commit(self.parts.clock.mono().since(start));
+                    self.note_commit(start, self.parts.clock.mono());
                     wait.end(&self.parts.counters);
                     return Ok(());
                 }
@@ -199,22 +209,29 @@ impl JournalLane {
         }
     }
 
-    fn note_commit(&mut self, nanos: u64) {
+    fn note_commit(&mut self, start: MonoNanos, now: MonoNanos) {
         self.oldest = None;
-        let counters = &self.parts.counters;
+        let (counters, nanos) = (&self.parts.counters, now.since(start));
+        self.opened.drain(..).for_each(|opened| counters.durable_ns.record(now.since(opened)));
+        self.parts.marks.iter().for_each(|mark| mark.probe().send(self.appended.0, now));
         counters.durable_seq.set(self.appended.0);
         counters.commit_ns.add(nanos);
         counters.commit_ns_peak.raise(nanos);
         self.note_usage();
     }
 
-    fn note_usage(&self) {
+    fn note_usage(&mut self) {
         let (usage, counters) = (self.parts.journal.usage(), &self.parts.counters);
         counters.bytes.set(usage.bytes_used);
         counters.bytes_max.set(usage.bytes_max);
         counters.commits.set(usage.commits);
         counters.bytes_written.set(usage.bytes_written);
         counters.failed_syncs.set(usage.failed_syncs);
+        // With `sync = os` there are none.
+        if usage.sync_ns_total > self.synced_ns {
+            counters.sync_ns.record(usage.sync_ns_total - self.synced_ns);
+            self.synced_ns = usage.sync_ns_total;
+        }
     }
 
     fn trim(&mut self, now: MonoNanos) {
@@ -261,6 +278,16 @@ impl JournalLane {
     }
 }
 
+/// The first frame of a run. It ends with the last derived record that it holds whole, so that damage and power cuts, which
+/// take whole frames, leave no record without its other slots.
+fn frame_of(run: &[Event]) -> &[Event] {
+    let most = run.len().min(FRAME_EVENTS_MAX);
+    let is_end = |end: &usize| run.get(*end).is_none_or(|next| next.kind() != EventKind::More);
+    // Slots without an end to their record are no record anyway.
+    let end = (most.saturating_sub(SLOTS_MAX) + 1..=most).rev().find(is_end).unwrap_or(most);
+    &run[..end]
+}
+
 /// A wait for room.
 #[derive(Default)]
 struct Full {
@@ -272,6 +299,7 @@ impl Full {
     fn pause(&mut self, reason: &str, counters: &JournalCounters, clock: &dyn Clock) {
         let before = clock.mono();
         let since = *self.since.get_or_insert(before);
+        counters.beat_at.set(before.0.max(1));
         counters.blocked_since.set(since.0.max(1));
         if self.told.is_none_or(|told| before.since(told) >= FULL_TELL_NANOS) {
             let waited_ms = before.since(since) / 1_000_000;
@@ -291,5 +319,30 @@ impl Full {
             counters.blocked_since.set(0);
             tracing::warn!("the journal has room again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feedd_core::contract::sink::sample_stream;
+    use feedd_core::records;
+
+    #[test]
+    fn no_frame_ends_inside_a_derived_record_and_every_frame_is_as_full_as_that_allows() {
+        let events = sample_stream(5000);
+        let mut rest = &events[..];
+        let mut short = 0;
+        while !rest.is_empty() {
+            let frame = frame_of(rest);
+            assert!(records((1..).map(Seq).zip(frame)).all(|record| record.is_ok()));
+            assert!((61..=63).contains(&frame.len()) || frame.len() == rest.len(), "{}", frame.len());
+            short += usize::from(frame.len() < FRAME_EVENTS_MAX);
+            rest = &rest[frame.len()..];
+        }
+        assert!(short > 10, "some frames had to be shorter: {short}");
+        // What is no record is cut where the frame is full.
+        let ends = vec![*events.iter().find(|event| event.kind() == EventKind::More).expect("there are records"); 100];
+        assert_eq!(frame_of(&ends).len(), FRAME_EVENTS_MAX);
     }
 }

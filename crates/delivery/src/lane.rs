@@ -145,6 +145,7 @@ impl StorageLane {
                 at: None,
                 taken: Seq(0),
                 skipped: Skipped::default(),
+                call_ns: 0,
             },
             unreadable: false,
             feed,
@@ -223,6 +224,7 @@ impl StorageLane {
     fn step(&mut self) -> Result<Step, Broken> {
         let ended = self.take()?;
         let now = self.clock.mono();
+        self.counters.beat_at.set(now.0.max(1));
         let mut step = Step::Worked;
         if self.is_due(now) {
             self.store_batch()?;
@@ -253,6 +255,9 @@ impl StorageLane {
                 Ok(Some(Fed::Block(block))) => {
                     if block.epoch() == self.epoch {
                         self.counters.received_seq.set(block.last_seq().0);
+                        if !self.offering.journalled {
+                            self.offering.mark.probe().send(block.last_seq().0, block.opened());
+                        }
                     }
                     self.gather.push(block);
                 }
@@ -285,6 +290,7 @@ impl StorageLane {
     fn note_buffer(&self) {
         let counters = &self.counters;
         counters.buffered.set(self.gather.len() as u64);
+        counters.buffered_peak.raise(self.gather.len() as u64);
         counters.buffer_limit.set(self.limit as u64);
         counters.oldest_unwritten.set(self.gather.oldest().map_or(0, |t| t.0.max(1)));
     }

@@ -28,6 +28,7 @@ mod quarantine_file;
 mod refused;
 mod retry;
 mod served;
+mod shown;
 mod skipped;
 
 pub use breaker::{Breaker, BreakerState};
@@ -37,6 +38,7 @@ pub use journal_lane::{JournalEnd, JournalLane, JournalLaneParts};
 pub use lane::{BatchLimits, LaneEnd, LaneParts, StorageLane};
 pub use mark::SinkMark;
 pub use quarantine::{Quarantine, QuarantineError, list as list_quarantine};
-pub use refused::{Entry, EntryState, Identity, Refused, event_fields};
+pub use refused::{Entry, EntryState, Identity, Refused};
 pub use retry::Retry;
 pub use served::{ServedEnd, ServedLane};
+pub use shown::event_fields;

@@ -1,5 +1,6 @@
 //! How far a sink is, as the journal's thread sees it: what may be trimmed.
 
+use feedd_core::probe::Probe;
 use feedd_model::Position;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +13,15 @@ pub struct SinkMark {
     position: Mutex<Position>,
     /// The journal is short of room that this sink holds by what it has taken and not stored.
     asked: AtomicBool,
+    /// The durable event whose way to the store is measured.
+    probe: Probe,
 }
 
 impl SinkMark {
     /// Nothing is known to be stored.
     #[must_use]
     pub fn new(name: Arc<str>, required: bool) -> Self {
-        Self { name, required, position: Mutex::default(), asked: AtomicBool::new(false) }
+        Self { name, required, position: Mutex::default(), asked: AtomicBool::new(false), probe: Probe::new() }
     }
 
     /// Name of the sink.
@@ -54,6 +57,12 @@ impl SinkMark {
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// The event of the current start whose way to the store is measured: sent by whoever makes it durable (without a journal
+    /// by the lane itself), taken by the lane when it is stored.
+    pub(crate) const fn probe(&self) -> &Probe {
+        &self.probe
     }
 
     /// The request was met.

@@ -9,10 +9,11 @@ use crate::refused::Refused;
 use crate::skipped::Skipped;
 use crossbeam_utils::CachePadded;
 use feedd_core::counters::{SinkState, StorageCounters};
-use feedd_core::{Batch, BatchId, Block, Clock, Sink, SinkError, Stop, error_text};
+use feedd_core::{Batch, BatchId, Block, Clock, Sink, SinkError, Stop, error_text, records};
 use feedd_model::{
     Epoch, Event, EventBody, EventHead, Flags, Gap, InstrumentId, MonoNanos, Position, Seq, SourceId, StreamId,
 };
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct Offering {
     pub(crate) taken: Seq,
     /// Sequences above the stored position that the sink will not get.
     pub(crate) skipped: Skipped,
+    /// How long the sink took for the last call, ns.
+    pub(crate) call_ns: u64,
 }
 
 /// Why an offer ended without the batch being stored.
@@ -112,10 +115,11 @@ impl Offering {
     fn offer_once(&mut self, batch: &Batch) -> Result<Vec<Batch>, Broken> {
         let Some((seqs, reason)) = self.attempt(|sink, now| sink.write(batch, now))? else {
             self.taken = batch.id().map_or(self.taken, |id| id.last);
+            self.counters.insert_ns.record(self.call_ns);
             return Ok(Vec::new());
         };
-        self.put_aside(batch, &seqs, &reason)?;
-        let mut parts = without(batch, |seq| seqs.contains(&seq));
+        let aside = self.put_aside(batch, &seqs, &reason)?;
+        let mut parts = without(batch, |seq| aside.contains(&seq));
         parts.reverse();
         Ok(parts)
     }
@@ -150,29 +154,27 @@ impl Offering {
         Ok(())
     }
 
-    fn put_aside(&mut self, batch: &Batch, seqs: &[Seq], reason: &str) -> Result<(), Broken> {
-        let Some(BatchId { stream, epoch, .. }) = batch.id() else { return Ok(()) };
-        let refused = batch.events().filter(|(seq, _)| seqs.contains(seq));
-        let refused: Vec<Refused> = refused
-            .map(|(seq, event)| Refused { stream, epoch, seq, event: *event, reason: reason.to_owned() })
-            .collect();
+    /// Keeps refused events in quarantine, and tells which: of a derived record all slots, when one is refused.
+    fn put_aside(&mut self, batch: &Batch, seqs: &[Seq], reason: &str) -> Result<BTreeSet<Seq>, Broken> {
+        let refused = refused_of(batch, seqs, reason);
         if refused.is_empty() {
             // Offering the same range again would never end.
             let what = format!("refused {} events without naming one of them: {reason}", batch.len());
             return Err(Broken::Fatal(SinkError::Fatal { sink: self.sink.name(), what, source: None }));
         }
         refused.chunks(QUARANTINE_EVENTS).try_for_each(|refused| self.keep(refused))?;
-        for refused in &refused {
-            self.progress.quarantined(self.skipped.insert(refused.seq, refused.seq));
+        let aside: BTreeSet<Seq> = refused.iter().flat_map(Refused::identities).map(|identity| identity.seq).collect();
+        for seq in &aside {
+            self.progress.quarantined(self.skipped.insert(*seq, *seq));
         }
         self.note_stored();
         tracing::error!(
             sink = self.mark.name(),
-            events = refused.len(),
+            events = aside.len(),
             reason,
             "sink refused events; they are in quarantine"
         );
-        Ok(())
+        Ok(aside)
     }
 
     /// Keeps refused events aside. Until they are kept they must not be skipped: a full disk or file makes this sink wait,
@@ -217,17 +219,21 @@ impl Offering {
         loop {
             self.wait_for_permit()?;
             let start = self.clock.mono();
+            self.counters.calling_since.set(start.0.max(1));
             let known = if unsure { self.ask_position() } else { Ok(None) };
             unsure &= known.is_err();
             let result = match known {
                 Ok(Some(position)) => {
+                    self.counters.calling_since.set(0);
                     self.note_answer(failed);
                     return Err(Broken::Rewind(position));
                 }
                 Ok(None) => call(&mut *self.sink, start),
                 Err(error) => Err(error),
             };
-            self.counters.sink_ns.add(self.clock.mono().since(start));
+            self.call_ns = self.clock.mono().since(start);
+            self.counters.sink_ns.add(self.call_ns);
+            self.counters.calling_since.set(0);
             let error = match result {
                 Ok(()) => {
                     self.note_answer(failed);
@@ -286,6 +292,7 @@ impl Offering {
         self.breaker.failed(now);
         let counters = &self.counters;
         counters.failures.add(1);
+        counters.set_error(error_text(error));
         if counters.failing_since.get() == 0 {
             counters.failing_since.set(now.0.max(1));
         }
@@ -346,7 +353,9 @@ impl Offering {
             if self.stop.is_aborted() {
                 return Err(Broken::Deadline);
             }
-            let left = nanos.saturating_sub(self.clock.mono().since(start));
+            let now = self.clock.mono();
+            self.counters.beat_at.set(now.0.max(1));
+            let left = nanos.saturating_sub(now.since(start));
             if left == 0 {
                 return Ok(());
             }
@@ -360,10 +369,36 @@ impl Offering {
         // From our own position, which may be ahead of the sink's by skipped events.
         let position = self.skipped.advance(self.sink.stored_seq().max(self.progress.position()));
         self.progress.reach(position, self.skipped.len(), &self.counters);
+        if self.progress.is_current()
+            && let Some(sent_at) = self.mark.probe().take(position.0)
+        {
+            self.counters.stored_ns.record(self.clock.mono().since(sent_at));
+        }
         let position = Position { epoch, seq: position };
         self.mark.raise(position);
         self.quarantine.forget(stream, position);
     }
+}
+
+/// What is refused: events, and records as a whole.
+fn refused_of(batch: &Batch, seqs: &[Seq], reason: &str) -> Vec<Refused> {
+    let Some(BatchId { stream, epoch, .. }) = batch.id() else { return Vec::new() };
+    let is_named = |seq: &Seq| seqs.contains(seq);
+    // Whether it is the first of its record.
+    let mut whole: BTreeMap<Seq, bool> = BTreeMap::new();
+    for record in records(batch.events()).flatten().filter(|record| record.seqs().any(|seq| is_named(&seq))) {
+        whole.extend(record.seqs().map(|seq| (seq, seq == record.first)));
+    }
+    let mut refused: Vec<Refused> = Vec::new();
+    for (seq, event) in batch.events() {
+        match whole.get(&seq) {
+            // The others of a record follow its first.
+            Some(false) => refused.last_mut().into_iter().for_each(|refused| refused.events.push(*event)),
+            None if !is_named(&seq) => {}
+            _ => refused.push(Refused { stream, epoch, seq, events: vec![*event], reason: reason.to_owned() }),
+        }
+    }
+    refused
 }
 
 /// The parts of a batch around the events that `skip` picks.

@@ -71,6 +71,11 @@ impl Progress {
         self.at = Some(At { epoch, base: position, last, position, ahead: 0, quarantined: 0, missed: 0 });
     }
 
+    /// Whether the start at hand is this process's.
+    pub(crate) fn is_current(&self) -> bool {
+        self.at.as_ref().is_some_and(|at| at.epoch == self.current)
+    }
+
     /// Up to where the start at hand is done with.
     pub(crate) fn position(&self) -> Seq {
         self.at.as_ref().map_or(Seq(0), |at| at.position)

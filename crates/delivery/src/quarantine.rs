@@ -90,7 +90,7 @@ impl Quarantine {
         for line in Lines::new(path, &file) {
             match line {
                 Ok((_, Line::Kept(entry))) => {
-                    quarantine.known.insert(entry.identity);
+                    quarantine.known.extend(entry.identities());
                 }
                 Ok((_, Line::Stored(..))) => {}
                 Err(error @ QuarantineError::Damaged { .. }) => {
@@ -121,7 +121,8 @@ impl Quarantine {
         let (mut text, mut new) = (Vec::new(), BTreeSet::new());
         for item in items {
             let identity = item.identity();
-            if !self.known.contains(&identity) && new.insert(identity) {
+            if !self.known.contains(&identity) && !new.contains(&identity) {
+                new.extend(item.identities());
                 write_kept(&mut text, item, sink, at, &self.instruments)
                     .map_err(|error| failed(&self.path, "writing an event as JSON")(error.into()))?;
             }

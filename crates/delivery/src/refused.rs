@@ -1,12 +1,12 @@
 //! Refused events as lines of a quarantine file: one JSON object a line.
 //!
 //! A line holds the identity, the reason and every field for people, and the 64 bytes of the event, from which it is made
-//! again exactly. Both must say the same, or the line counts as damaged.
+//! again exactly. Both must say the same, or the line counts as damaged. A derived record is one line, with the bytes of all
+//! its slots and the identity of the first.
 
+use crate::shown::{Shown, event_fields};
 use feedd_core::Instruments;
-use feedd_model::{
-    BookAction, Decimal, Epoch, Event, EventBody, Flags, Seq, Side, StreamId, TradeId, UnixNanos, VenueSeq,
-};
+use feedd_model::{Derived, Epoch, Event, SLOTS_MAX, Seq, StreamId, UnixNanos};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -24,35 +24,47 @@ pub struct Identity {
     pub seq: Seq,
 }
 
-/// An event that a sink will never take.
+impl Identity {
+    /// This and those that follow it, `count` in all.
+    fn and_following(self, count: usize) -> impl Iterator<Item = Self> {
+        (self.seq.0..self.seq.0.saturating_add(count as u64)).map(move |seq| Self { seq: Seq(seq), ..self })
+    }
+}
+
+/// An event, or a derived record, that a sink will never take.
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// Recorded stream.
     pub stream: StreamId,
     /// Start of the stream.
     pub epoch: Epoch,
-    /// Place in it.
+    /// Place in it; of a derived record, that of its first slot.
     pub seq: Seq,
-    /// The event.
-    pub event: Event,
+    /// The event, or the slots of a derived record in order.
+    pub events: Vec<Event>,
     /// The sink's words.
     pub reason: String,
 }
 
 impl Refused {
-    /// Which event it is.
+    /// Which event it is, or with which the record begins.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         Identity { stream: self.stream, epoch: self.epoch, seq: self.seq }
     }
+
+    /// Which events they are.
+    pub fn identities(&self) -> impl Iterator<Item = Identity> + use<> {
+        self.identity().and_following(self.events.len())
+    }
 }
 
-/// One kept event, as read from a file.
+/// One kept event or derived record, as read from a file.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Line of the file, from 1.
     pub line: u64,
-    /// Which event.
+    /// Which event, or the first of which slots.
     pub identity: Identity,
     /// Sink that refused it.
     pub sink: String,
@@ -66,10 +78,17 @@ pub struct Entry {
     pub symbol: Option<String>,
     /// Every field by its name, as in the line: `kind`, `price`, `size`, ...
     pub fields: Value,
-    /// The event itself.
-    pub event: Event,
+    /// The event itself, or the slots of the derived record.
+    pub events: Vec<Event>,
     /// Whether it still waits.
     pub state: EntryState,
+}
+
+impl Entry {
+    /// Which events they are.
+    pub fn identities(&self) -> impl Iterator<Item = Identity> + use<> {
+        self.identity.and_following(self.events.len())
+    }
 }
 
 /// Whether a kept event still waits.
@@ -145,7 +164,7 @@ pub(crate) fn write_kept(
     at: UnixNanos,
     instruments: &Instruments,
 ) -> serde_json::Result<()> {
-    let instrument = instruments.get(refused.event.instrument());
+    let instrument = refused.events.first().and_then(|event| instruments.get(event.instrument()));
     let line = KeptLine {
         version: VERSION,
         sink: sink.to_owned(),
@@ -156,8 +175,8 @@ pub(crate) fn write_kept(
         reason: refused.reason.clone(),
         venue: instrument.as_ref().map(|instrument| instrument.venue.clone()),
         symbol: instrument.map(|instrument| instrument.symbol),
-        event: Shown::of(&refused.event),
-        bytes: hex(&refused.event.to_bytes()),
+        event: Shown::of(&refused.events),
+        bytes: refused.events.iter().map(|event| hex(&event.to_bytes())).collect(),
     };
     serde_json::to_writer(&mut *out, &line)?;
     out.push(b'\n');
@@ -188,9 +207,8 @@ pub(crate) fn read_line(text: &[u8], number: u64) -> Result<Line, BadLine> {
         return Ok(Line::Stored(identity, UnixNanos(at)));
     }
     let line: KeptLine<Value> = serde_json::from_slice(text).map_err(damaged)?;
-    let event = unhex(&line.bytes).and_then(|bytes| Event::from_bytes(&bytes));
-    let event = event.ok_or_else(|| BadLine::Damaged("\"bytes\" are no event".to_owned()))?;
-    if event_fields(&event).map_err(damaged)? != line.event {
+    let events = events_of(&line.bytes).ok_or_else(|| BadLine::Damaged("\"bytes\" are no event".to_owned()))?;
+    if event_fields(&events).map_err(damaged)? != line.event {
         return Err(BadLine::Damaged("\"event\" and \"bytes\" differ".to_owned()));
     }
     Ok(Line::Kept(Box::new(Entry {
@@ -202,174 +220,36 @@ pub(crate) fn read_line(text: &[u8], number: u64) -> Result<Line, BadLine> {
         venue: line.venue.map(|venue| venue.to_string()),
         symbol: line.symbol.map(|symbol| symbol.to_string()),
         fields: line.event,
-        event,
+        events,
         state: EntryState::Pending,
     })))
-}
-
-/// Every field of an event by its name, as the lines of a quarantine show it under `event`.
-///
-/// # Errors
-/// When JSON cannot hold it, which no value of these types causes.
-pub fn event_fields(event: &Event) -> serde_json::Result<Value> {
-    serde_json::to_value(Shown::of(event))
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<[u8; 64]> {
+/// One event, or the slots of one record.
+fn events_of(text: &str) -> Option<Vec<Event>> {
+    let (pieces, rest) = text.as_bytes().as_chunks::<128>();
+    if !rest.is_empty() || !(1..=SLOTS_MAX).contains(&pieces.len()) {
+        return None;
+    }
+    let event = |piece: &[u8; 128]| unhex(piece).and_then(|bytes| Event::from_bytes(&bytes));
+    let events: Vec<Event> = pieces.iter().map(event).collect::<Option<_>>()?;
+    (events.len() == 1 || Derived::from_events(&events).is_ok()).then_some(events)
+}
+
+fn unhex(text: &[u8; 128]) -> Option<[u8; 64]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     };
     let mut bytes = [0; 64];
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != bytes.len() || !rest.is_empty() {
-        return None;
-    }
+    let (pairs, _) = text.as_chunks::<2>();
     for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
         *byte = digit(high)? << 4 | digit(low)?;
     }
     Some(bytes)
-}
-
-/// An event with every field by its name, as the datasets name their columns. Decimals are exact texts, as printed by the
-/// venue; times are nanoseconds since 1970; what is absent is null.
-#[derive(serde::Serialize)]
-struct Shown {
-    instrument: u32,
-    venue_ts: Option<i64>,
-    recv_ts: Option<i64>,
-    flags: Vec<&'static str>,
-    #[serde(flatten)]
-    body: ShownBody,
-}
-
-#[derive(serde::Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum ShownBody {
-    Trade {
-        price: String,
-        size: String,
-        side: Option<&'static str>,
-        trade_id: Option<String>,
-    },
-    Quote {
-        bid: Option<String>,
-        bid_size: Option<String>,
-        ask: Option<String>,
-        ask_size: Option<String>,
-        venue_seq: Option<i64>,
-    },
-    Book {
-        action: &'static str,
-        seq_first: Option<i64>,
-        seq_last: Option<i64>,
-        seq_prev: Option<i64>,
-        checksum: Option<u32>,
-        bids: u32,
-        asks: u32,
-    },
-    Level {
-        action: &'static str,
-        side: &'static str,
-        price: String,
-        size: String,
-        venue_seq: Option<i64>,
-        level: u32,
-    },
-    Gap {
-        reason: &'static str,
-        first_missing: Option<i64>,
-        last_missing: Option<i64>,
-        from_ts: Option<i64>,
-        to_ts: Option<i64>,
-        events: Option<u64>,
-    },
-    Status {
-        code: &'static str,
-        detail: u64,
-    },
-}
-
-impl Shown {
-    fn of(event: &Event) -> Self {
-        let head = event.head();
-        let flags = Flags::NAMES.iter().enumerate();
-        Self {
-            instrument: head.instrument.0,
-            venue_ts: nanos(head.venue_ts),
-            recv_ts: nanos(head.recv_ts),
-            flags: flags.filter(|(bit, _)| head.flags.bits() >> bit & 1 == 1).map(|(_, &name)| name).collect(),
-            body: ShownBody::of(event.body()),
-        }
-    }
-}
-
-impl ShownBody {
-    fn of(body: EventBody) -> Self {
-        match body {
-            EventBody::Trade(trade) => Self::Trade {
-                price: trade.price.to_string(),
-                size: trade.size.to_string(),
-                side: trade.side.map(|side| if side == Side::Buy { "buy" } else { "sell" }),
-                trade_id: (trade.id != TradeId::None).then(|| trade.id.to_string()),
-            },
-            EventBody::Quote(quote) => Self::Quote {
-                bid: text(quote.bid),
-                bid_size: text(quote.bid_size),
-                ask: text(quote.ask),
-                ask_size: text(quote.ask_size),
-                venue_seq: number(quote.venue_seq),
-            },
-            EventBody::Book(book) => Self::Book {
-                action: action(book.action),
-                seq_first: number(book.seq_first),
-                seq_last: number(book.seq_last),
-                seq_prev: number(book.seq_prev),
-                checksum: book.checksum,
-                bids: book.bids,
-                asks: book.asks,
-            },
-            EventBody::Level(level) => Self::Level {
-                action: action(level.action),
-                side: if level.side == Side::Buy { "bid" } else { "ask" },
-                price: level.price.to_string(),
-                size: level.size.to_string(),
-                venue_seq: number(level.venue_seq),
-                level: level.index,
-            },
-            EventBody::Gap(gap) => Self::Gap {
-                reason: gap.reason.name(),
-                first_missing: number(gap.first_missing),
-                last_missing: number(gap.last_missing),
-                from_ts: nanos(gap.from_ts),
-                to_ts: nanos(gap.to_ts),
-                events: gap.events,
-            },
-            EventBody::Status(status) => Self::Status { code: status.code.name(), detail: status.detail },
-        }
-    }
-}
-
-fn text(value: Option<Decimal>) -> Option<String> {
-    value.map(|value| value.to_string())
-}
-
-fn number(seq: Option<VenueSeq>) -> Option<i64> {
-    seq.map(|seq| seq.0)
-}
-
-fn nanos(time: Option<UnixNanos>) -> Option<i64> {
-    time.map(|time| time.0)
-}
-
-fn action(action: BookAction) -> &'static str {
-    match action {
-        BookAction::Snapshot => "snapshot",
-        BookAction::Delta => "delta",
-    }
 }

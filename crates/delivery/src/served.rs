@@ -77,6 +77,9 @@ impl ServedEnd {
 mod tests {
     use super::*;
     use crate::{BatchLimits, LaneParts, LinkFeed, Quarantine, Retry, SinkMark};
+    use crossbeam_utils::CachePadded;
+    use feedd_core::counters::StorageCounters;
+    use feedd_core::histogram::Histogram;
     use feedd_core::link::{LinkSender, link};
     use feedd_core::{Batch, Block, Instruments, ManualClock, Sink, SinkError, Stop};
     use feedd_model::{
@@ -86,8 +89,8 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    /// Keeps the details of what it was given.
-    struct Keeping(Arc<Mutex<Vec<u64>>>);
+    /// Keeps the details of what it was given, and takes 7 us for a batch.
+    struct Keeping(Arc<Mutex<Vec<u64>>>, Arc<ManualClock>);
 
     impl Sink for Keeping {
         fn name(&self) -> &'static str {
@@ -102,6 +105,7 @@ mod tests {
                 _ => None,
             });
             self.0.lock().unwrap().extend(details);
+            self.1.advance(7_000);
             Ok(())
         }
         fn stored_seq(&self) -> Seq {
@@ -115,19 +119,23 @@ mod tests {
         }
     }
 
-    fn lane(kept: &Arc<Mutex<Vec<u64>>>) -> (StorageLane, LinkSender<Arc<Block>>) {
+    fn lane(
+        kept: &Arc<Mutex<Vec<u64>>>,
+        counters: &Arc<CachePadded<StorageCounters>>,
+    ) -> (StorageLane, LinkSender<Arc<Block>>) {
         let (sender, blocks) = link(8);
+        let clock = Arc::new(ManualClock::at(UnixNanos(0)));
         let parts = LaneParts {
             feed: Box::new(LinkFeed::new(blocks, StreamId(1), Epoch(1))),
-            sink: Box::new(Keeping(kept.clone())),
+            sink: Box::new(Keeping(kept.clone(), clock.clone())),
             mark: Arc::new(SinkMark::new("keeping".into(), true)),
             epoch: Epoch(1),
             earlier: None,
             limits: BatchLimits { events_max: 3, age_max: Duration::from_secs(5) },
             retry: Retry::default(),
             quarantine: Quarantine::open(Path::new("never made"), 0, Instruments::in_memory()).unwrap(),
-            counters: Arc::default(),
-            clock: Arc::new(ManualClock::at(UnixNanos(0))),
+            counters: counters.clone(),
+            clock,
             stop: Stop::new(),
         };
         (StorageLane::new(parts, 1), sender)
@@ -142,8 +150,8 @@ mod tests {
 
     #[test]
     fn a_served_lane_stores_what_is_due_and_at_the_end_the_rest() {
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let (lane, mut sender) = lane(&kept);
+        let (kept, counters) = (Arc::new(Mutex::new(Vec::new())), Arc::default());
+        let (lane, mut sender) = lane(&kept, &counters);
         let (mut served, end) = ServedLane::new(lane);
         sender.send(block(1, 4), 4).unwrap();
         served.serve();
@@ -155,11 +163,16 @@ mod tests {
         Box::new(served).finish();
         assert_eq!(*kept.lock().unwrap(), [1, 2, 3, 4, 5]);
         assert!(end.is_set() && matches!(end.take(), LaneEnd::Drained));
+        let values = |times: &Histogram| (times.snapshot().count(), times.snapshot().min(), times.snapshot().max());
+        assert_eq!(values(&counters.insert_ns), (2, 7_000, 7_000));
+        // Measured to the end of the first block, whose last event went with the second batch.
+        assert_eq!(values(&counters.stored_ns), (1, 14_000, 14_000));
+        assert_eq!((counters.buffered_peak.get(), counters.buffered.get()), (4, 0));
     }
 
     #[test]
     fn a_batching_thread_that_goes_without_its_lane_is_told() {
-        let (lane, _sender) = lane(&Arc::default());
+        let (lane, _sender) = lane(&Arc::default(), &Arc::default());
         let (served, end) = ServedLane::new(lane);
         drop(served);
         assert!(end.is_set() && matches!(end.take(), LaneEnd::Panicked));

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use crossbeam_utils::CachePadded;
+use feedd_core::contract::sink::sample_stream;
 use feedd_core::counters::{SinkState, StorageCounters};
 use feedd_core::link::{LinkSender, link};
-use feedd_core::{Batch, Block, Instruments, Sink, SinkError, Stop, SystemClock};
+use feedd_core::{Batch, Block, Instruments, Sink, SinkError, Stop, SystemClock, records};
 use feedd_delivery::{BatchLimits, LaneEnd, LaneParts, LinkFeed, Quarantine, Retry, SinkMark, StorageLane};
 use feedd_model::{
     Epoch, Event, EventBody, EventHead, Flags, InstrumentId, MonoNanos, Seq, SourceId, Status, StatusCode, StreamId,
@@ -29,6 +30,9 @@ enum Act {
 struct Store {
     events: Vec<(u64, u64)>,
     batch_sizes: Vec<usize>,
+    /// Events of derived records, and those of them that stood in a batch without the rest of their record.
+    slots: usize,
+    lone: usize,
     flushed: bool,
 }
 
@@ -77,6 +81,8 @@ impl Sink for Scripted {
         }
         let mut store = self.store.lock().unwrap();
         store.batch_sizes.push(batch.len());
+        store.slots += batch.events().filter(|(_, event)| event.kind().is_slot()).count();
+        store.lone += records(batch.events()).filter(Result::is_err).count();
         for (seq, event) in batch.events().filter(|(seq, _)| *seq > self.last) {
             store.events.push((seq.0, detail(event)));
         }
@@ -118,10 +124,9 @@ struct Run {
     quarantine: String,
 }
 
-fn send(sender: &mut LinkSender<Arc<Block>>, first: u64, events: u64) {
-    let body: Vec<Event> = (first..first + events).map(event).collect();
-    let mut item = Arc::new(Block::of(StreamId(1), Epoch(2), Seq(first), SourceId(0), &body));
-    while let Err(back) = sender.send(item, events) {
+fn send(sender: &mut LinkSender<Arc<Block>>, first: u64, body: &[Event]) {
+    let mut item = Arc::new(Block::of(StreamId(1), Epoch(2), Seq(first), SourceId(0), body));
+    while let Err(back) = sender.send(item, body.len() as u64) {
         if sender.is_closed() {
             return;
         }
@@ -136,6 +141,18 @@ fn run(sizes: &[u64], events_max: usize, script: &[Act], refuses: &[u64]) -> Run
 }
 
 fn run_with(sizes: &[u64], events_max: usize, script: &[Act], refuses: &[u64], one_by_one: bool) -> Run {
+    let events: Vec<Event> = (1..=sizes.iter().sum()).map(event).collect();
+    run_events(&events, sizes, events_max, script, refuses, one_by_one)
+}
+
+fn run_events(
+    events: &[Event],
+    sizes: &[u64],
+    events_max: usize,
+    script: &[Act],
+    refuses: &[u64],
+    one_by_one: bool,
+) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let quarantine = dir.path().join("quarantine.jsonl");
     let (mut sender, blocks) = link(8);
@@ -172,10 +189,11 @@ fn run_with(sizes: &[u64], events_max: usize, script: &[Act], refuses: &[u64], o
         1,
     );
     let thread = std::thread::spawn(move || lane.run());
-    let mut first = 1;
-    for &events in sizes {
-        send(&mut sender, first, events);
-        first += events;
+    let mut first = 0;
+    for &size in sizes {
+        let end = first + usize::try_from(size).unwrap();
+        send(&mut sender, first as u64 + 1, &events[first..end]);
+        first = end;
     }
     drop(sender);
     let end = thread.join().unwrap();
@@ -233,6 +251,31 @@ fn refused_events_go_to_quarantine_and_the_rest_of_their_batch_is_stored() {
     assert_eq!(line["reason"], "can't take \"größe\"");
     let event = &line["event"];
     assert_eq!((&event["kind"], &event["detail"]), (&"status".into(), &250.into()), "all decoded fields: {line}");
+}
+
+#[test]
+fn a_derived_record_is_offered_whole_and_refused_whole() {
+    let events = sample_stream(600);
+    let slots = events.iter().filter(|event| event.kind().is_slot()).count();
+    let starts = |at: &usize| events[at - 1].kind().slots() == 3;
+    let records: Vec<usize> = (1..=events.len()).filter(starts).collect();
+    // One slot of three records: a first, a middle, a last one; and an event that is none.
+    let (a, b, c) = (records[1] as u64, records[20] as u64, records[40] as u64);
+    let other = (1..=600).find(|&at| !events[at - 1].kind().is_slot()).unwrap() as u64;
+    let refused = [other, a, b + 1, c + 2];
+    for one_by_one in [false, true] {
+        let run = run_events(&events, &[600], 4, &[], &refused, one_by_one);
+        assert!(matches!(run.end, LaneEnd::Drained));
+        let store = run.store.lock().unwrap();
+        let aside = [other, a, a + 1, a + 2, b, b + 1, b + 2, c, c + 1, c + 2];
+        let stored: Vec<u64> = store.events.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(stored, (1..=600).filter(|seq| !aside.contains(seq)).collect::<Vec<_>>());
+        assert_eq!((store.slots, store.lone), (slots - 9, 0), "no batch held a part of a record");
+        assert_eq!((run.counters.quarantined.get(), run.counters.stored_seq.get()), (10, 600));
+        let lines: Vec<serde_json::Value> = run.quarantine.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let seqs: BTreeSet<u64> = lines.iter().map(|line| line["seq"].as_u64().unwrap()).collect();
+        assert_eq!((lines.len(), seqs), (4, BTreeSet::from([other, a, b, c])), "one line a record, at its first slot");
+    }
 }
 
 #[test]

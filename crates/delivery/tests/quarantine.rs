@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use feedd_core::Instruments;
+use feedd_core::contract::sink::sample_derived;
 use feedd_delivery::{Entry, EntryState, Identity, Quarantine, QuarantineError, Refused, list_quarantine};
 use feedd_model::{
-    Book, BookAction, Decimal, Epoch, Event, EventBody, EventHead, Flags, Gap, GapReason, InstrumentId, Level,
-    Position, Quote, Seq, Side, Status, StatusCode, StreamId, Trade, TradeId, UnixNanos, VenueSeq,
+    Bar, BarFlags, Book, BookAction, Decimal, Derived, Epoch, Event, EventBody, EventHead, Flags, Gap, GapReason,
+    InstrumentId, Interval, Level, Position, Quote, Seq, Side, Status, StatusCode, StreamId, Sum, Trade, TradeId,
+    UnixNanos, VenueSeq,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -71,7 +73,7 @@ fn trade() -> Event {
 
 fn refused(epoch: u32, seq: u64) -> Refused {
     let reason = "23514: \"größe\"\nviolates check".to_owned();
-    Refused { stream: StreamId(7), epoch: Epoch(epoch), seq: Seq(seq), event: trade(), reason }
+    Refused { stream: StreamId(7), epoch: Epoch(epoch), seq: Seq(seq), events: vec![trade()], reason }
 }
 
 fn many(epoch: u32, seqs: impl IntoIterator<Item = u64>) -> Vec<Refused> {
@@ -107,7 +109,7 @@ fn a_kept_event_is_one_line_of_json_with_identity_reason_and_every_field() {
     let mode = std::fs::metadata(folder.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "for its owner alone");
     let entry = &entries(&folder.path())[0];
-    assert_eq!((entry.event, entry.state, entry.line), (trade(), EntryState::Pending, 1));
+    assert_eq!((entry.events.as_slice(), entry.state, entry.line), ([trade()].as_slice(), EntryState::Pending, 1));
     assert_eq!((entry.venue.as_deref(), entry.symbol.as_deref()), (Some("binance"), Some("BTCUSDT")));
 }
 
@@ -170,7 +172,7 @@ fn every_kind_shows_its_fields_by_name() {
     let head = EventHead { instrument: InstrumentId::NONE, venue_ts: None, recv_ts: None, flags: Flags::NONE };
     let items: Vec<Refused> = (1..)
         .zip(&cases)
-        .map(|(seq, (body, _))| Refused { event: Event::new(head, *body), ..refused(1, seq) })
+        .map(|(seq, (body, _))| Refused { events: vec![Event::new(head, *body)], ..refused(1, seq) })
         .collect();
     assert_eq!(quarantine.keep(&items, "postgres", AT).unwrap(), 5);
     for (value, (_, fields)) in folder.values().iter().zip(cases) {
@@ -179,6 +181,46 @@ fn every_kind_shows_its_fields_by_name() {
         assert_eq!(value["event"], expected);
         assert_eq!((&value["venue"], &value["symbol"]), (&Value::Null, &Value::Null), "a whole connection");
     }
+}
+
+#[test]
+fn a_derived_record_is_one_line_with_its_fields_and_all_its_slots_count() {
+    let d = |text: &str| Decimal::parse(text.as_bytes()).unwrap();
+    let sum = |mantissa, scale| Sum::from_parts(mantissa, scale).unwrap();
+    let bar = Bar {
+        instrument: InstrumentId(1),
+        interval: Interval::Volume(250_000_000),
+        start: UnixNanos(1),
+        end: UnixNanos(2),
+        closed_at: UnixNanos(3),
+        open: d("1.50"),
+        high: d("2"),
+        low: d("1"),
+        close: d("1.0"),
+        volume: sum(70, 1),
+        buy_volume: sum(3, 0),
+        notional: sum(i128::MAX, 60),
+        trades: 5,
+        flags: BarFlags::PARTIAL.with(BarFlags::REVISED),
+        revision: 1,
+        quality_bp: 9_999,
+        number: 8,
+    };
+    let folder = Folder::new();
+    let mut quarantine = folder.open();
+    let item = Refused { events: Derived::Bar(bar).to_events().events().to_vec(), ..refused(1, 5) };
+    assert_eq!(quarantine.keep(&[item.clone(), item.clone()], "postgres", AT).unwrap(), 3);
+    assert_eq!((holds(&quarantine, 1), holds(&folder.open(), 1)), (vec![5, 6, 7], vec![5, 6, 7]));
+    let fields = json!({
+        "instrument": 1, "venue_ts": 1, "recv_ts": 3, "flags": [], "kind": "bar", "interval": "2.5v", "start_ts": 1,
+        "end_ts": 2, "closed_ts": 3, "open": "1.50", "high": "2", "low": "1", "close": "1.0", "volume": "7",
+        "buy_volume": "3", "notional": "0.000000000000000000000170141183460469231731687303715884105727", "trades": 5,
+        "bar_flags": 5, "state": "partial+revised", "revision": 1, "quality_bp": 9999, "number": 8,
+    });
+    assert_eq!(folder.values().iter().map(|value| &value["event"]).collect::<Vec<_>>(), [&fields]);
+    quarantine.mark_stored(&[item.identity()], AT).unwrap();
+    assert_eq!(entries(&folder.path())[0].state, EntryState::Retried { at: AT });
+    assert_eq!((quarantine.drop_stored().unwrap(), entries(&folder.path()).len()), (1, 0));
 }
 
 #[test]
@@ -552,12 +594,18 @@ fn any_refused() -> impl Strategy<Value = Refused> {
     let head = (any::<u32>(), time(), time(), any::<u8>()).prop_map(|(instrument, venue_ts, recv_ts, bits)| {
         EventHead { instrument: InstrumentId(instrument), venue_ts, recv_ts, flags: Flags::from_bits(bits) }
     });
-    let place = (0..3u32, 0..3u32, 0..u64::MAX);
-    (head, body(), place, any::<String>()).prop_map(|(head, body, (stream, epoch, seq), reason)| Refused {
+    // Far enough apart that the slots of one record are not those of another.
+    let place = (0..3u32, 0..3u32, (0..u64::MAX / 8).prop_map(|n| n * 8));
+    let events = prop_oneof![
+        (head, body()).prop_map(|(head, body)| vec![Event::new(head, body)]),
+        (0..500usize).prop_map(|i| sample_derived(i).to_events().events().to_vec()),
+        (0..500usize).prop_map(|i| sample_derived(i).to_events().events().last().copied().into_iter().collect()),
+    ];
+    (events, place, any::<String>()).prop_map(|(events, (stream, epoch, seq), reason)| Refused {
         stream: StreamId(stream),
         epoch: Epoch(epoch),
         seq: Seq(seq),
-        event: Event::new(head, body),
+        events,
         reason,
     })
 }
@@ -570,16 +618,18 @@ proptest! {
         let kept = folder.open().keep(&items, "postgres", AT).unwrap();
         let mut known = BTreeSet::new();
         let first: Vec<&Refused> = items.iter().filter(|item| known.insert(item.identity())).collect();
-        prop_assert_eq!(kept, first.len() as u64);
+        prop_assert_eq!(kept, first.iter().map(|item| item.events.len() as u64).sum::<u64>(), "each slot is an event");
         let (listed, values) = (entries(&folder.path()), folder.values());
         prop_assert_eq!((listed.len(), values.len()), (first.len(), first.len()));
         for ((item, entry), value) in first.into_iter().zip(&listed).zip(&values) {
             prop_assert_eq!(entry.identity, item.identity());
-            prop_assert_eq!(entry.event.to_bytes(), item.event.to_bytes());
+            prop_assert_eq!(&entry.events, &item.events);
+            prop_assert!(entry.identities().eq(item.identities()));
             prop_assert_eq!((&entry.reason, entry.refused_at), (&item.reason, AT));
             let text = value["bytes"].as_str().unwrap();
-            let bytes: Vec<u8> = (0..64).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect();
-            prop_assert_eq!(Event::from_bytes(&bytes.try_into().unwrap()), Some(item.event));
+            let bytes = |at| (at..at + 64).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap());
+            let events = (0..text.len() / 2).step_by(64).map(|at| bytes(at).collect::<Vec<u8>>().try_into().unwrap());
+            prop_assert_eq!(events.map(|bytes| Event::from_bytes(&bytes).unwrap()).collect::<Vec<_>>(), item.events.clone());
         }
     }
 }

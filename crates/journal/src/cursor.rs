@@ -177,6 +177,27 @@ impl Cursor {
         Ok(())
     }
 
+    /// Goes on near the durable end, at most `bytes` before it in the newest segment, at the cost of reading so many: for
+    /// whoever wants samples and not everything. What lies before is passed over without a word; the epoch is announced
+    /// again. [`Cursor::events_behind`] does not know about it before the next segment.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] when the segment cannot be opened.
+    pub fn seek_near_end(&mut self, bytes: u64) -> Result<(), JournalError> {
+        self.seek(Position::default())?;
+        let Some(mark) = self.tail.state().marks.back().cloned() else { return Ok(()) };
+        let file = self.disk.open_read(&mark.path).map_err(io_error(&mark.path, "opening"))?;
+        let mut reader = SegmentReader::new(file, mark.number, mark.end, PIECE_BYTES);
+        reader.start_at(mark.end.saturating_sub(bytes));
+        self.passed = mark.events_before + mark.events;
+        // From the end itself on, nothing is missed without a word.
+        self.progress = Progress((bytes == 0).then(|| mark.last_position()));
+        self.is_seeking = false;
+        self.announce(mark.stream, mark.epoch, mark.started_at);
+        self.open = Some(Open { id: mark.id, path: mark.path, epoch: mark.epoch, reader });
+        Ok(())
+    }
+
     /// Events between the cursor and the durable end, over all epochs. Counts what is there: missing events are not
     /// counted, events that stand twice are.
     #[must_use]

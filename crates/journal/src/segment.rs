@@ -85,6 +85,11 @@ impl SegmentReader {
         Self { file, number, limit, at: 0, piece_bytes, buffer, buffer_at: 0, payload, tolerant: false }
     }
 
+    /// Goes on at `offset`, rounded down to where a frame can begin. Inside of one, what is left of it counts as damaged.
+    pub(crate) fn start_at(&mut self, offset: u64) {
+        self.at = offset - offset % UNIT_BYTES as u64;
+    }
+
     /// Where the next frame is looked for.
     pub(crate) const fn offset(&self) -> u64 {
         self.at

@@ -8,6 +8,7 @@ use crate::folder::Folder;
 use crate::format::{CONTROL_FRAME_BYTES, Control, FORMAT_VERSION, Identity, Kind};
 use crate::open;
 use crate::pending::Pending;
+use crate::readers::Readers;
 use crate::recovered::Recovered;
 use crate::roll::Active;
 use crate::tail::{Mark, Tail};
@@ -196,6 +197,12 @@ impl Journal {
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor::new(self.folder.disk.clone(), self.tail.clone())
+    }
+
+    /// Readers for later, from other threads.
+    #[must_use]
+    pub fn readers(&self) -> Readers {
+        Readers::new(self.folder.disk.clone(), self.tail.clone())
     }
 
     /// What readers wait on.

@@ -11,9 +11,12 @@
 //! Which messages are missing, known or old is judged by `feedd_venues::check`, from what came in alone.
 #![forbid(unsafe_code)]
 
+pub mod ask_book;
 pub mod config;
 pub mod io;
+pub mod mailbox;
 pub mod plan;
+pub mod plan_change;
 pub mod protocol;
 pub mod session;
 pub mod source;

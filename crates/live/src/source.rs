@@ -1,13 +1,19 @@
 //! A live source: one shard of a venue's streams, recorded by one thread.
 
+use crate::ask_book::BookDesk;
 use crate::config::LiveConfig;
 use crate::io::{CertificatesError, Driver, DriverParts, Net, Resolver, connector};
+use crate::mailbox::Mailbox;
 use crate::plan::Shard;
 use crate::protocol::protocol_of;
 use crate::session::Session;
+use crate::stream::StreamKind;
 use crate::tape::{Tape, TapeOf, Tapes};
 use feedd_core::{Outlet, Source, SourceError};
+use feedd_model::UnixNanos;
+use feedd_venues::capture::{Direction, TapeNote};
 use feedd_venues::intake::{Intake, IntakeParts};
+use feedd_venues::known_trades::EarlierTrades;
 use feedd_venues::sources::SourceParts;
 use feedd_venues::table::decoder_for;
 use std::sync::Arc;
@@ -20,6 +26,16 @@ pub struct LiveSource {
     net: Arc<Net>,
     tape: Option<Tape>,
     seed: u64,
+    desk: Arc<BookDesk>,
+    mailbox: Arc<Mailbox>,
+    earlier: Option<Arc<EarlierTrades>>,
+}
+
+/// What earlier starts have stored of the trades that a shard records.
+#[derive(Clone)]
+pub(crate) struct Earlier {
+    trades: Arc<EarlierTrades>,
+    venue: &'static str,
 }
 
 /// What a live source needs besides its configuration.
@@ -73,7 +89,34 @@ impl LiveSource {
             connect: config.periods.connect,
             frame_bytes_max: parts.frame_bytes_max,
         };
-        Ok(Self { parts, config, shard, net: Arc::new(net), tape, seed: live.seed })
+        let desk = Arc::new(BookDesk::new(&parts.name, config.market.venue()));
+        let mailbox = Arc::new(Mailbox::new(&parts.name));
+        Ok(Self { parts, config, shard, net: Arc::new(net), tape, seed: live.seed, desk, mailbox, earlier: None })
+    }
+
+    /// Where it is asked for its books while it runs.
+    #[must_use]
+    pub fn desk(&self) -> Arc<BookDesk> {
+        self.desk.clone()
+    }
+
+    /// Where it is told what is to change while it runs.
+    #[must_use]
+    pub fn mailbox(&self) -> Arc<Mailbox> {
+        self.mailbox.clone()
+    }
+
+    /// Goes on from what earlier starts have stored.
+    #[must_use]
+    pub fn after(self, earlier: Arc<EarlierTrades>) -> Self {
+        Self { earlier: Some(earlier), ..self }
+    }
+
+    /// What earlier starts have stored, if this shard records trades.
+    fn earlier(&self) -> Option<Earlier> {
+        let has_trades = self.shard.streams.iter().any(|stream| stream.kind == StreamKind::Trades);
+        let trades = self.earlier.clone().filter(|_| has_trades)?;
+        Some(Earlier { trades, venue: self.config.market.venue() })
     }
 
     fn intake(&self, outlet: &Outlet) -> Result<Intake, SourceError> {
@@ -94,6 +137,18 @@ impl LiveSource {
     }
 }
 
+impl Earlier {
+    /// Tells checker and tape what is stored of a symbol's trades. To be told before its first message.
+    pub(crate) fn tell(&self, symbol: &str, at: UnixNanos, intake: &mut Intake, tape: Option<&mut Tape>) {
+        let Some(known) = self.trades.of(self.venue, symbol) else { return };
+        if let Some(tape) = tape {
+            let note = TapeNote::Known(symbol.to_owned(), Box::new(known.clone()));
+            tape.line(at, "-", Direction::Control, &note.to_string());
+        }
+        intake.know(symbol, known);
+    }
+}
+
 impl Source for LiveSource {
     fn name(&self) -> &str {
         &self.parts.name
@@ -107,10 +162,17 @@ impl Source for LiveSource {
         // Of this thread alone: whatever it waits for, it wakes on its own core.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let runtime = runtime.map_err(failed)?;
-        let intake = self.intake(outlet)?;
+        let mut intake = self.intake(outlet)?;
+        let earlier = self.earlier();
+        let at = outlet.clock().wall();
+        for symbol in self.shard.symbols() {
+            earlier.iter().for_each(|earlier| earlier.tell(symbol, at, &mut intake, self.tape.as_mut()));
+        }
         let protocol = protocol_of(&self.config);
         let session = Session::new(self.config.clone(), protocol, self.shard.clone(), self.seed);
-        let parts = DriverParts { net: self.net.clone(), session, intake, tape: self.tape.take() };
+        let (net, tape) = (self.net.clone(), self.tape.take());
+        let (desk, mailbox) = (self.desk.clone(), self.mailbox.clone());
+        let parts = DriverParts { net, session, intake, tape, desk, mailbox, earlier };
         runtime.block_on(async { Driver::new(parts, outlet).drive().await })
     }
 }

@@ -9,7 +9,7 @@
 #[path = "session/protocol.rs"]
 mod protocol;
 
-use feedd_live::session::{Action, Heard, Session, StreamState};
+use feedd_live::session::{Action, ConnId, Heard, Session, StreamState};
 use feedd_model::MonoNanos;
 use feedd_venues::check::BookRule;
 use feedd_venues::decoder::{CONTROL_ACK, Label, Outcome};
@@ -51,6 +51,10 @@ struct All(u64);
 
 impl Heard for All {
     fn heard(&self, _: &str) -> [u64; 3] {
+        [self.0; 3]
+    }
+
+    fn heard_on(&self, _: &str, _: ConnId) -> [u64; 3] {
         [self.0; 3]
     }
 

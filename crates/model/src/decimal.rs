@@ -68,6 +68,8 @@ pub enum DecimalError {
 impl Decimal {
     /// Zero, without decimals.
     pub const ZERO: Self = Self { mantissa: 0, scale: 0 };
+    /// One, without decimals.
+    pub const ONE: Self = Self { mantissa: 1, scale: 0 };
 
     /// `mantissa` x 10^-`scale`; `None` when `scale` exceeds [`SCALE_MAX`] or the mantissa is `i64::MIN`.
     #[must_use]

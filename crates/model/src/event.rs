@@ -9,6 +9,7 @@ use crate::kinds::{
     Book, BookAction, EventBody, EventHead, EventKind, Flags, Gap, GapReason, Level, Quote, Side, Status, StatusCode,
     Trade, TradeId,
 };
+use crate::slots::Slot;
 use crate::time::UnixNanos;
 use std::fmt;
 
@@ -86,6 +87,7 @@ impl Event {
             EventBody::Level(level) => event.pack_level(level),
             EventBody::Gap(gap) => event.pack_gap(gap),
             EventBody::Status(status) => event.pack_status(status),
+            EventBody::Slot(slot) => event.pack_slot(slot),
         }
         event
     }
@@ -179,6 +181,7 @@ impl Event {
                 code: StatusCode::ALL[self.field(0) as usize % StatusCode::ALL.len()],
                 detail: self.payload[0],
             }),
+            kind => EventBody::Slot(self.unpack_slot(kind)),
         }
     }
 
@@ -190,7 +193,7 @@ impl Event {
         let count = match self.kind() {
             EventKind::Trade | EventKind::Level => 2,
             EventKind::Quote => 4,
-            EventKind::Book | EventKind::Gap | EventKind::Status => 0,
+            _ => 0,
         };
         std::array::from_fn(|at| if at < count { self.decimal(at, at) } else { None })
     }
@@ -318,6 +321,17 @@ impl Event {
         self.set_kind(EventKind::Status);
         self.set_field(0, status.code as u32);
         self.payload[0] = status.detail;
+    }
+
+    fn pack_slot(&mut self, slot: Slot) {
+        self.set_kind(slot.kind);
+        slot.fields.iter().enumerate().for_each(|(at, &field)| self.set_field(at, u32::from(field)));
+        self.payload = slot.words;
+    }
+
+    fn unpack_slot(&self, kind: EventKind) -> Slot {
+        #[allow(clippy::cast_possible_truncation, reason = "five bits")]
+        Slot { kind, fields: std::array::from_fn(|at| self.field(at) as u8), words: self.payload }
     }
 
     fn set_kind(&mut self, kind: EventKind) {
@@ -458,7 +472,7 @@ mod tests {
                 EventBody::Trade(trade) => [Some(trade.price), Some(trade.size), None, None],
                 EventBody::Level(level) => [Some(level.price), Some(level.size), None, None],
                 EventBody::Quote(quote) => [quote.bid, quote.bid_size, quote.ask, quote.ask_size],
-                EventBody::Book(_) | EventBody::Gap(_) | EventBody::Status(_) => [None; 4],
+                _ => [None; 4],
             };
             prop_assert_eq!(event.decimals(), expected);
             // Debug compares scales too; `==` on decimals compares values only.

@@ -2,6 +2,7 @@
 
 use crate::decimal::Decimal;
 use crate::ids::{InstrumentId, VenueSeq};
+use crate::slots::Slot;
 use crate::time::UnixNanos;
 use std::fmt;
 
@@ -79,6 +80,8 @@ pub enum EventBody {
     Gap(Gap),
     /// A connection or instrument changed its state.
     Status(Status),
+    /// A part of a derived record.
+    Slot(Slot),
 }
 
 /// The kind of an event alone.
@@ -97,11 +100,68 @@ pub enum EventKind {
     Gap = 5,
     /// See [`EventBody::Status`].
     Status = 6,
+    /// First slot of a [`crate::Bar`].
+    Bar = 7,
+    /// The slot of a [`crate::Signal`].
+    Signal = 8,
+    /// First slot of a [`crate::Fill`].
+    Fill = 9,
+    /// First slot of an [`crate::Equity`].
+    Equity = 10,
+    /// A later slot of the derived record before it.
+    More = 11,
 }
 
 impl EventKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 6] = [Self::Trade, Self::Quote, Self::Book, Self::Level, Self::Gap, Self::Status];
+    pub const ALL: [Self; 11] = [
+        Self::Trade,
+        Self::Quote,
+        Self::Book,
+        Self::Level,
+        Self::Gap,
+        Self::Status,
+        Self::Bar,
+        Self::Signal,
+        Self::Fill,
+        Self::Equity,
+        Self::More,
+    ];
+
+    /// The name, as texts show it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trade => "trade",
+            Self::Quote => "quote",
+            Self::Book => "book",
+            Self::Level => "level",
+            Self::Gap => "gap",
+            Self::Status => "status",
+            Self::Bar => "bar",
+            Self::Signal => "signal",
+            Self::Fill => "fill",
+            Self::Equity => "equity",
+            Self::More => "more",
+        }
+    }
+
+    /// Consecutive events that a record takes which begins with this kind: 1 unless it is derived. An event of kind
+    /// [`EventKind::More`] begins none; alone it is one event.
+    #[must_use]
+    pub const fn slots(self) -> usize {
+        match self {
+            Self::Bar | Self::Fill | Self::Equity => 3,
+            _ => 1,
+        }
+    }
+
+    /// Whether it is a derived record or a part of one.
+    #[inline]
+    #[must_use]
+    pub const fn is_slot(self) -> bool {
+        self as u8 >= Self::Bar as u8
+    }
 }
 
 /// Bid or ask of a level; buy or sell of a trade's aggressor.
@@ -287,11 +347,13 @@ pub enum StatusCode {
     ClockBack,
     /// Trades of a gap were fetched later and are stored with [`Flags::BACKFILLED`]; the detail is how many.
     Backfilled,
+    /// The recorder's timer: time passes also when nothing is traded, so that bars end.
+    Tick,
 }
 
 impl StatusCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Connected,
         Self::Disconnected,
         Self::Resynchronised,
@@ -299,6 +361,7 @@ impl StatusCode {
         Self::ClockForward,
         Self::ClockBack,
         Self::Backfilled,
+        Self::Tick,
     ];
 
     /// The name as stored.
@@ -312,6 +375,7 @@ impl StatusCode {
             Self::ClockForward => "clock_forward",
             Self::ClockBack => "clock_back",
             Self::Backfilled => "backfilled",
+            Self::Tick => "tick",
         }
     }
 }
@@ -337,10 +401,28 @@ mod tests {
     /// Journals hold these numbers: they stay as they are.
     #[test]
     fn status_codes_keep_their_numbers_and_names() {
-        let names =
-            ["connected", "disconnected", "resynchronised", "ended", "clock_forward", "clock_back", "backfilled"];
+        let names = [
+            "connected",
+            "disconnected",
+            "resynchronised",
+            "ended",
+            "clock_forward",
+            "clock_back",
+            "backfilled",
+            "tick",
+        ];
         assert_eq!(StatusCode::ALL.map(StatusCode::name), names);
         assert!(StatusCode::ALL.iter().enumerate().all(|(number, code)| *code as usize == number));
+    }
+
+    /// So do they these.
+    #[test]
+    fn kinds_keep_their_numbers() {
+        let names = ["trade", "quote", "book", "level", "gap", "status", "bar", "signal", "fill", "equity", "more"];
+        assert_eq!(EventKind::ALL.map(EventKind::name), names);
+        assert!(EventKind::ALL.iter().enumerate().all(|(place, kind)| *kind as usize == place + 1));
+        assert_eq!(EventKind::ALL.map(EventKind::slots), [1, 1, 1, 1, 1, 1, 3, 1, 3, 3, 1]);
+        assert_eq!(EventKind::ALL.map(EventKind::is_slot).iter().filter(|slot| !**slot).count(), 6);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Counts what the finished files of one start hold, by reading them: every row's sequence, and the markers of what is
-//! missing.
+//! Counts what the finished files of one start hold, by reading them: every row's sequence, of a derived record those of all
+//! its slots, and the markers of what is missing.
 //!
 //! Changes nothing and may run beside a recorder: the position is read before the files are listed, and a file is there
 //! before the position moves over its rows.
@@ -35,8 +35,8 @@ pub(crate) fn audit(dir: &Path, stream: StreamId, epoch: Epoch) -> Result<EpochA
     found.files.sort_by_key(|(_, name)| (name.first, name.last));
     let mut count = Count { audit: EpochAudit { stored_seq, ..EpochAudit::default() }, ..Count::default() };
     for (folder, name) in &found.files {
-        let gaps = folder.split('/').next() == Some(Dataset::Gaps.name());
-        count.file(&dir.join(folder).join(name.to_string()), gaps)?;
+        let dataset = Dataset::ALL.into_iter().find(|dataset| folder.split('/').next() == Some(dataset.name()));
+        count.file(&dir.join(folder).join(name.to_string()), dataset)?;
     }
     Ok(count.end())
 }
@@ -50,23 +50,24 @@ struct Count {
 }
 
 impl Count {
-    fn file(&mut self, path: &Path, gaps: bool) -> Result<(), SinkError> {
+    fn file(&mut self, path: &Path, dataset: Option<Dataset>) -> Result<(), SinkError> {
         let damaged =
             |reason: String| fatal(format!("{} is damaged ({reason}); restore it from a copy", path.display()), None);
         let file = File::open(path).map_err(|error| unavailable("opening", path, error))?;
         let reader = SerializedFileReader::new(file).map_err(|error| damaged(error.to_string()))?;
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(|error| damaged(error.to_string()))?;
-            self.row_group(group.as_ref(), gaps).map_err(|error| damaged(error.to_string()))?;
+            self.row_group(group.as_ref(), dataset).map_err(|error| damaged(error.to_string()))?;
         }
         Ok(())
     }
 
     /// # Errors
     /// When a column is missing, not what this sink writes, or cannot be decoded.
-    fn row_group(&mut self, group: &dyn RowGroupReader, gaps: bool) -> Result<(), ParquetError> {
+    fn row_group(&mut self, group: &dyn RowGroupReader, dataset: Option<Dataset>) -> Result<(), ParquetError> {
+        let slots = dataset.map_or(1, Dataset::slots);
         let ColumnReader::Int64ColumnReader(mut seqs) = column(group, "seq")? else { return Err(other_type("seq")) };
-        let mut markers = if gaps { Some(Markers::open(group)?) } else { None };
+        let mut markers = if dataset == Some(Dataset::Gaps) { Some(Markers::open(group)?) } else { None };
         loop {
             let seqs = read(&mut seqs)?;
             if seqs.is_empty() {
@@ -75,7 +76,7 @@ impl Count {
             let events = markers.as_mut().map(Markers::read).transpose()?;
             for (row, seq) in seqs.iter().enumerate() {
                 let seq = seq.and_then(|seq| u64::try_from(seq).ok()).ok_or_else(|| other_type("seq"))?;
-                self.row(seq);
+                (seq..seq.saturating_add(slots)).for_each(|seq| self.row(seq));
                 let events = events.as_ref().and_then(|events| *events.get(row)?);
                 if let Some(events) = events.filter(|_| seq <= self.audit.stored_seq.0) {
                     self.audit.markers += 1;

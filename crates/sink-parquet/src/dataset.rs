@@ -1,4 +1,4 @@
-//! The six datasets: their names and columns. How the columns are encoded: `rows.rs`.
+//! The datasets: their names and columns. How the columns are encoded: `rows.rs`, of derived records `derived.rs`.
 
 use feedd_model::EventKind;
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
@@ -29,23 +29,61 @@ pub enum Dataset {
     Gaps,
     /// Changes of state.
     Status,
+    /// Bars, each revision a row of its own.
+    Bars,
+    /// What strategies asked for.
+    Signals,
+    /// What became of it.
+    Fills,
+    /// Paper books over time.
+    Equity,
 }
 
 impl Dataset {
     /// Every dataset, in the order of [`EventKind::ALL`].
-    pub const ALL: [Self; 6] = [Self::Trades, Self::Quotes, Self::Books, Self::Levels, Self::Gaps, Self::Status];
+    pub const ALL: [Self; 10] = [
+        Self::Trades,
+        Self::Quotes,
+        Self::Books,
+        Self::Levels,
+        Self::Gaps,
+        Self::Status,
+        Self::Bars,
+        Self::Signals,
+        Self::Fills,
+        Self::Equity,
+    ];
 
-    /// Where events of a kind are stored.
+    /// Where rows that begin with an event of this kind are stored; `None` for the later slots of a derived record, which are
+    /// in the row of its first.
     #[must_use]
-    pub const fn of(kind: EventKind) -> Self {
-        match kind {
+    pub const fn of(kind: EventKind) -> Option<Self> {
+        Some(match kind {
             EventKind::Trade => Self::Trades,
             EventKind::Quote => Self::Quotes,
             EventKind::Book => Self::Books,
             EventKind::Level => Self::Levels,
             EventKind::Gap => Self::Gaps,
             EventKind::Status => Self::Status,
-        }
+            EventKind::Bar => Self::Bars,
+            EventKind::Signal => Self::Signals,
+            EventKind::Fill => Self::Fills,
+            EventKind::Equity => Self::Equity,
+            EventKind::More => return None,
+        })
+    }
+
+    /// Whether its rows are derived records.
+    #[must_use]
+    pub const fn is_derived(self) -> bool {
+        matches!(self, Self::Bars | Self::Signals | Self::Fills | Self::Equity)
+    }
+
+    /// Sequences that each of its rows stands for: `seq` and those right behind it.
+    #[must_use]
+    pub fn slots(self) -> u64 {
+        let kinds = EventKind::ALL.into_iter().find(|kind| Self::of(*kind) == Some(self));
+        kinds.map_or(1, EventKind::slots) as u64
     }
 
     /// The folder's name.
@@ -58,6 +96,10 @@ impl Dataset {
             Self::Levels => "levels",
             Self::Gaps => "gaps",
             Self::Status => "status",
+            Self::Bars => "bars",
+            Self::Signals => "signals",
+            Self::Fills => "fills",
+            Self::Equity => "equity",
         }
     }
 
@@ -104,6 +146,63 @@ impl Dataset {
                 ("events", Kind::U64, true),
             ],
             Self::Status => &[("code", Kind::Text, false), ("detail", Kind::U64, false)],
+            Self::Bars => &[
+                ("interval", Kind::Text, false),
+                ("start_ts", Kind::Time, false),
+                ("end_ts", Kind::Time, false),
+                ("closed_ts", Kind::Time, false),
+                ("open", Kind::Decimal, false),
+                ("high", Kind::Decimal, false),
+                ("low", Kind::Decimal, false),
+                ("close", Kind::Decimal, false),
+                ("volume", Kind::Decimal, false),
+                ("buy_volume", Kind::Decimal, false),
+                ("notional", Kind::Decimal, false),
+                ("vwap", Kind::Decimal, true),
+                ("trades", Kind::U32, false),
+                ("flags", Kind::U8, false),
+                ("state", Kind::Text, false),
+                ("revision", Kind::U32, false),
+                ("quality_bp", Kind::U32, false),
+                ("number", Kind::U64, false),
+            ],
+            Self::Signals => &[
+                ("strategy", Kind::Text, false),
+                ("at_ts", Kind::Time, false),
+                ("action", Kind::Text, false),
+                ("size", Kind::Decimal, true),
+                ("price", Kind::Decimal, false),
+                ("value", Kind::Float, true),
+                ("number", Kind::U64, false),
+            ],
+            Self::Fills => &[
+                ("strategy", Kind::Text, false),
+                ("signal", Kind::U64, false),
+                ("at_ts", Kind::Time, false),
+                ("ordered_ts", Kind::Time, false),
+                ("side", Kind::Text, false),
+                ("outcome", Kind::Text, false),
+                ("price", Kind::Decimal, false),
+                ("size", Kind::Decimal, false),
+                ("position", Kind::Decimal, false),
+                ("fee", Kind::Decimal, false),
+                ("realised", Kind::Decimal, false),
+                ("cash", Kind::Decimal, false),
+                ("cost", Kind::Decimal, false),
+                ("average_cost", Kind::Decimal, true),
+                ("number", Kind::U64, false),
+            ],
+            Self::Equity => &[
+                ("strategy", Kind::Text, false),
+                ("at_ts", Kind::Time, false),
+                ("price", Kind::Decimal, false),
+                ("position", Kind::Decimal, false),
+                ("cash", Kind::Decimal, false),
+                ("equity", Kind::Decimal, false),
+                ("realised", Kind::Decimal, false),
+                ("unrealised", Kind::Decimal, false),
+                ("number", Kind::U64, false),
+            ],
         }
     }
 
@@ -112,7 +211,8 @@ impl Dataset {
     /// # Errors
     /// Never for these columns; the library checks.
     pub(crate) fn schema(self) -> Result<TypePtr> {
-        let fields = COMMON_COLUMNS.iter().chain(self.own_columns());
+        let common: &[_] = if self.is_derived() { &DERIVED_COLUMNS } else { &COMMON_COLUMNS };
+        let fields = common.iter().chain(self.own_columns());
         let fields = fields.map(|&(name, kind, nullable)| Ok(Arc::new(kind.column(name, nullable)?)));
         // The name that files of this sink have had from the beginning.
         let group = Type::group_type_builder("arrow_schema").with_fields(fields.collect::<Result<_>>()?);
@@ -120,7 +220,7 @@ impl Dataset {
     }
 }
 
-/// Columns of every dataset, the first ones.
+/// The first columns of every dataset of events.
 const COMMON_COLUMNS: [(&str, Kind, bool); 6] = [
     ("epoch", Kind::U32, false),
     ("seq", Kind::I64, false),
@@ -129,6 +229,10 @@ const COMMON_COLUMNS: [(&str, Kind, bool); 6] = [
     ("symbol", Kind::Text, true),
     ("flags", Kind::U8, false),
 ];
+
+/// The first columns of every dataset of derived records. The sequence is that of the first slot.
+const DERIVED_COLUMNS: [(&str, Kind, bool); 3] =
+    [("epoch", Kind::U32, false), ("seq", Kind::I64, false), ("symbol", Kind::Text, true)];
 
 /// What readers see.
 #[derive(Clone, Copy)]
@@ -139,8 +243,10 @@ enum Kind {
     I64,
     /// Nanoseconds since 1970 UTC.
     Time,
-    /// A price or a size.
+    /// A price, a size or an amount of money.
     Decimal,
+    /// A statistic; never a price, a size or an amount.
+    Float,
     Text,
 }
 
@@ -154,6 +260,7 @@ impl Kind {
             Self::I64 => (Physical::INT64, None),
             Self::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::NANOS))),
             Self::Decimal => (Physical::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::decimal(scale, precision))),
+            Self::Float => (Physical::DOUBLE, None),
             Self::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         };
         let column = Type::primitive_type_builder(name, physical)

@@ -1,4 +1,4 @@
-//! One event that comes late, out of quarantine: a file of its own, found again by its name.
+//! One event or derived record that comes late, out of quarantine: a file of its own, found again by its name.
 
 use crate::config::ParquetConfig;
 use crate::dataset::Dataset;
@@ -9,12 +9,13 @@ use crate::names::FileName;
 use crate::part::{Part, PartKey};
 use crate::positions::{Positions, check_footer};
 use crate::rows::fits;
-use crate::sink::{TOO_FINE, UNKNOWN_INSTRUMENT, day_of};
+use crate::sink::{TOO_FINE, UNKNOWN_INSTRUMENT, day_of, row_of};
 use crate::venues::Venues;
-use feedd_core::SinkError;
-use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
+use feedd_core::{LONE_SLOT, SinkError};
+use feedd_model::{Derived, Epoch, Event, MonoNanos, Seq, StreamId};
 
-/// Stores the event in a file whose name holds its sequence alone; false when that file is there already.
+/// Stores the event, or the record whose slots `events` are, in a file whose name holds its sequences alone; false when that
+/// file is there already.
 ///
 /// # Errors
 /// [`SinkError::Refused`] above the position, where the name would make the sink skip what comes before it, and for
@@ -25,27 +26,39 @@ pub(crate) fn store(
     venues: &mut Venues,
     press: &mut Press,
     (stream, epoch, seq): (StreamId, Epoch, Seq),
-    event: &Event,
+    events: &[Event],
 ) -> Result<bool, SinkError> {
-    let refused = |reason: String| Err(SinkError::Refused { sink: SINK, seqs: vec![seq], reason });
+    let seqs = || (seq.0..seq.0 + events.len() as u64).map(Seq).collect();
+    let refused = |reason: String| Err(SinkError::Refused { sink: SINK, seqs: seqs(), reason });
     let stored = Positions::peek(&config.dir, stream, epoch)?;
     if seq > stored {
         return refused(format!(
             "above the stored position {stored}: a start of the recorder stores what is before it"
         ));
     }
+    let Some((event, dataset)) = events.first().and_then(|event| Some((event, Dataset::of(event.kind())?))) else {
+        return refused(LONE_SLOT.to_owned());
+    };
     if !venues.knows(event.instrument()) {
         return refused(UNKNOWN_INSTRUMENT.to_owned());
     }
-    if !fits(event) {
+    let record = if dataset.is_derived() {
+        match Derived::from_events(events).map(|record| row_of(venues, &record)) {
+            Ok(Ok(row)) => Some(row),
+            Ok(Err(reason)) => return refused(reason.to_owned()),
+            Err(error) => return refused(error.to_string()),
+        }
+    } else if !fits(event) {
         return refused(TOO_FINE.to_owned());
-    }
+    } else {
+        None
+    };
     let (venue, symbol) = venues.place(event.instrument());
-    let dataset = Dataset::of(event.kind());
+    let last = Seq(seq.0 + events.len() as u64 - 1);
     let venue_name = venues.name(venue).to_owned();
     let key = PartKey { dataset, venue, venue_name, day: day_of(event), stream, epoch };
     let folder = config.dir.join(key.folder());
-    let path = folder.join(FileName { stream, epoch, first: seq, last: seq }.to_string());
+    let path = folder.join(FileName { stream, epoch, first: seq, last }.to_string());
     if path.try_exists().map_err(|error| unavailable("looking for", &path, error))? {
         check_footer(&path)?;
         // A killed writer may have renamed without syncing the folder.
@@ -53,8 +66,11 @@ pub(crate) fn store(
         return Ok(false);
     }
     let mut part = Part::new(config, key, seq, MonoNanos(0))?;
-    part.push(seq, symbol, event);
-    part.close(venues.symbols(venue), press)?;
+    match &record {
+        Some((row, keys)) => part.push_record(seq, *keys, row),
+        None => part.push(seq, symbol, event),
+    }
+    part.close(&venues.texts(venue), press)?;
     part.drain(disk)?;
     part.publish(disk)?;
     Ok(true)

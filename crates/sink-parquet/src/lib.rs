@@ -29,6 +29,7 @@
 mod audit;
 mod config;
 mod dataset;
+mod derived;
 mod disk;
 mod encode;
 mod error;

@@ -11,7 +11,7 @@ pub(crate) struct FileName {
     pub(crate) epoch: Epoch,
     /// Sequence of the first row.
     pub(crate) first: Seq,
-    /// Sequence of the last row. Other partitions hold rows in between.
+    /// Sequence of the last row, of a derived record that of its last slot. Other partitions hold rows in between.
     pub(crate) last: Seq,
 }
 

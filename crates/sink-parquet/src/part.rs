@@ -6,11 +6,12 @@
 
 use crate::config::ParquetConfig;
 use crate::dataset::{Dataset, SCHEMA_VERSION};
+use crate::derived::{DerivedRows, Keys, Row};
 use crate::disk::{Disk, make_dirs};
-use crate::encode::{PAGE_ROWS, Press, Words};
+use crate::encode::{EncodeColumn, PAGE_ROWS, Press};
 use crate::error::{encoding, fatal, unavailable, unknown};
 use crate::names::{FileName, date, partition};
-use crate::rows::Rows;
+use crate::rows::{Rows, Texts};
 use crate::venues::VenueIndex;
 use feedd_core::SinkError;
 use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
@@ -18,13 +19,15 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnDescPtr;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Memory of a row in the column buffers, an upper estimate for the widest dataset.
+/// Memory of a row in the column buffers, an upper estimate for the widest dataset of events, and of derived records.
 const ROW_BYTES: usize = 128;
+const RECORD_BYTES: usize = 256;
 
 /// Bytes of a row in the file, an estimate for the time before the first are encoded.
 const ROW_FILE_BYTES: u64 = 10;
@@ -65,11 +68,11 @@ pub(crate) struct Part {
     pub(crate) folder: String,
     /// Sequence of the first row: the lowest that is not stored.
     pub(crate) first: Seq,
-    /// Sequence of the last row.
+    /// Sequence of the last row; of a derived record, that of its last slot.
     pub(crate) last: Seq,
     /// When the first row came.
     pub(crate) opened: MonoNanos,
-    rows: Rows,
+    rows: Waiting,
     row_count: u64,
     /// Rows in pages of the row group that is being built.
     group_rows: usize,
@@ -101,7 +104,7 @@ impl Part {
             .and_then(|schema| SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)))
             .map_err(|e| encoding(&dir, e))?;
         Ok(Self {
-            rows: Rows::new(key.dataset, writer.schema_descr().columns()),
+            rows: Waiting::new(key.dataset, writer.schema_descr().columns()),
             key,
             folder,
             first,
@@ -122,8 +125,21 @@ impl Part {
 
     /// Appends a row; `seq` rises from call to call.
     pub(crate) fn push(&mut self, seq: Seq, symbol: Option<u32>, event: &Event) {
-        self.rows.push(self.key.epoch, seq, symbol, event);
+        debug_assert!(matches!(self.rows, Waiting::Events(_)), "an event goes to a dataset of events");
+        if let Waiting::Events(rows) = &mut self.rows {
+            rows.push(self.key.epoch, seq, symbol, event);
+        }
         self.last = seq;
+        self.row_count += 1;
+    }
+
+    /// Appends a derived record; `first` is the sequence of its first slot.
+    pub(crate) fn push_record(&mut self, first: Seq, keys: Keys, row: &Row) {
+        debug_assert!(matches!(self.rows, Waiting::Records(_)), "a record goes to a dataset of records");
+        if let Waiting::Records(rows) = &mut self.rows {
+            rows.push(self.key.epoch, first, keys, row);
+        }
+        self.last = Seq(first.0 + row.slots() - 1);
         self.row_count += 1;
     }
 
@@ -134,7 +150,7 @@ impl Part {
 
     /// Memory held, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.group.encoded + self.group.room.max(self.rows.len() * ROW_BYTES) + self.pending.len()
+        self.group.encoded + self.group.room.max(self.rows.len() * self.rows.row_bytes()) + self.pending.len()
     }
 
     /// Size the file would have if it were closed now, an estimate in bytes.
@@ -159,13 +175,13 @@ impl Part {
     ///
     /// # Errors
     /// [`SinkError::Fatal`] on a defect of this crate.
-    pub(crate) fn encode(&mut self, symbols: &Words, press: &mut Press) -> Result<(), SinkError> {
+    pub(crate) fn encode(&mut self, texts: &Texts, press: &mut Press) -> Result<(), SinkError> {
         let waiting = self.rows.len();
         if waiting == 0 {
             return Ok(());
         }
         let mut group = GroupBytes::default();
-        for column in self.rows.take_waiting(symbols) {
+        for column in self.rows.take_waiting(texts) {
             column.end_page(press).map_err(|e| encoding(&self.dir, e))?;
             group.encoded += column.encoded_memory_bytes();
             group.room += column.room_bytes();
@@ -180,8 +196,8 @@ impl Part {
     ///
     /// # Errors
     /// As [`Part::encode`].
-    pub(crate) fn end_row_group(&mut self, symbols: &Words, press: &mut Press) -> Result<(), SinkError> {
-        self.encode(symbols, press)?;
+    pub(crate) fn end_row_group(&mut self, texts: &Texts, press: &mut Press) -> Result<(), SinkError> {
+        self.encode(texts, press)?;
         self.close_row_group(press)
     }
 
@@ -198,8 +214,8 @@ impl Part {
     ///
     /// # Errors
     /// As [`Part::encode`].
-    pub(crate) fn close(&mut self, symbols: &Words, press: &mut Press) -> Result<(), SinkError> {
-        self.end_row_group(symbols, press)?;
+    pub(crate) fn close(&mut self, texts: &Texts, press: &mut Press) -> Result<(), SinkError> {
+        self.end_row_group(texts, press)?;
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         for (key, value) in [
             ("schema_version", SCHEMA_VERSION.to_string()),
@@ -281,13 +297,58 @@ impl Part {
     }
 }
 
+/// The rows of the page that is being filled.
+#[allow(clippy::large_enum_variant, reason = "one for each open file")]
+enum Waiting {
+    Events(Rows),
+    Records(DerivedRows),
+}
+
+impl Waiting {
+    fn new(dataset: Dataset, columns: &[ColumnDescPtr]) -> Self {
+        if dataset.is_derived() {
+            Self::Records(DerivedRows::new(dataset, columns))
+        } else {
+            Self::Events(Rows::new(dataset, columns))
+        }
+    }
+
+    const fn len(&self) -> usize {
+        match self {
+            Self::Events(rows) => rows.len(),
+            Self::Records(rows) => rows.len(),
+        }
+    }
+
+    const fn row_bytes(&self) -> usize {
+        match self {
+            Self::Events(_) => ROW_BYTES,
+            Self::Records(_) => RECORD_BYTES,
+        }
+    }
+
+    fn take_waiting(&mut self, texts: &Texts) -> Vec<&mut dyn EncodeColumn> {
+        match self {
+            Self::Events(rows) => rows.take_waiting(texts),
+            Self::Records(rows) => rows.take_waiting(texts),
+        }
+    }
+
+    fn columns(&mut self) -> Vec<&mut dyn EncodeColumn> {
+        match self {
+            Self::Events(rows) => rows.columns(),
+            Self::Records(rows) => rows.columns(),
+        }
+    }
+}
+
 /// The program's name in the footer.
 const CREATED_BY: &str = concat!("feedd ", env!("CARGO_PKG_VERSION"));
 
 /// Moves the pages of all columns to the file's bytes.
 fn append_row_group(
     writer: &mut SerializedFileWriter<Vec<u8>>,
-    rows: &mut Rows,
+    rows: &mut Waiting,
     press: &mut Press,
 ) -> Result<(), ParquetError> {
     let mut group = writer.next_row_group()?;

@@ -18,7 +18,7 @@ pub(crate) fn to_fixed(value: Decimal) -> Option<i128> {
 }
 
 #[allow(clippy::cast_sign_loss, reason = "a positive constant")]
-const SCALE: u8 = DECIMAL_SCALE as u8;
+pub(crate) const SCALE: u8 = DECIMAL_SCALE as u8;
 
 /// `10^(18 - scale)` by scale.
 const POW10: [i64; 19] = {
@@ -34,6 +34,13 @@ const POW10: [i64; 19] = {
 /// Whether every decimal of the event has a place in the columns.
 pub(crate) fn fits(event: &Event) -> bool {
     event.decimals().into_iter().flatten().all(|value| value.scale() <= SCALE || to_fixed(value).is_some())
+}
+
+/// Texts that columns of words refer to.
+pub(crate) struct Texts {
+    /// The venue's.
+    pub(crate) symbols: Words,
+    pub(crate) strategies: Words,
 }
 
 /// Values that recur.
@@ -152,10 +159,10 @@ impl Rows {
         }
     }
 
-    /// All columns, to encode the rows that wait; `symbols` are the venue's.
-    pub(crate) fn take_waiting(&mut self, symbols: &Words) -> Vec<&mut dyn EncodeColumn> {
+    /// All columns, to encode the rows that wait.
+    pub(crate) fn take_waiting(&mut self, texts: &Texts) -> Vec<&mut dyn EncodeColumn> {
         self.len = 0;
-        self.symbol.set_words(symbols);
+        self.symbol.set_words(&texts.symbols);
         self.columns()
     }
 
@@ -314,12 +321,12 @@ fn action_word(action: BookAction) -> Word {
 }
 
 /// 0 for buy and bid, 1 for sell and ask.
-fn side_word(side: Side) -> Word {
+pub(crate) fn side_word(side: Side) -> Word {
     Word(u32::from(side == Side::Sell))
 }
 
 /// The place of a value in the list of all.
-fn place<T: PartialEq>(all: &[T], value: T) -> Word {
+pub(crate) fn place<T: PartialEq>(all: &[T], value: T) -> Word {
     let place = (0..).map(Word).zip(all).find(|(_, one)| **one == value);
     place.expect("the list holds all").0
 }

@@ -6,6 +6,7 @@
 use crate::audit;
 use crate::config::ParquetConfig;
 use crate::dataset::Dataset;
+use crate::derived::{Keys, Row, TOO_WIDE};
 use crate::disk::{Disk, SystemDisk, make_dirs};
 use crate::encode::Press;
 use crate::error::{SINK, fatal, unknown};
@@ -14,8 +15,8 @@ use crate::part::{Part, PartKey};
 use crate::positions::Positions;
 use crate::rows::fits;
 use crate::venues::{VenueIndex, Venues};
-use feedd_core::{Batch, BatchId, EpochAudit, Instruments, Sink, SinkError};
-use feedd_model::{Epoch, Event, MonoNanos, Seq, StreamId};
+use feedd_core::{Batch, BatchId, EpochAudit, Instruments, LONE_SLOT, Sink, SinkError, records};
+use feedd_model::{Derived, Epoch, Event, MonoNanos, Seq, StreamId};
 
 /// Stores events as Parquet files: see the crate's documentation.
 pub struct ParquetSink {
@@ -59,6 +60,7 @@ impl Route {
 
 /// Why an event has no place in the columns.
 pub(crate) const UNKNOWN_INSTRUMENT: &str = "instrument is not in the dictionary";
+pub(crate) const UNKNOWN_STRATEGY: &str = "strategy is not in the dictionary";
 pub(crate) const TOO_FINE: &str = "price or size has digits below 10^-18";
 
 impl ParquetSink {
@@ -106,37 +108,87 @@ impl ParquetSink {
         if i64::try_from(id.last.0).is_err() {
             return refused(vec![id.first, id.last], "sequence beyond 63 bits");
         }
-        let (mut unknown, mut too_fine) = (Vec::new(), Vec::new());
+        let (mut unknown, mut too_fine, mut slots) = (Vec::new(), Vec::new(), 0);
         for (seq, event) in batch.events().filter(|(seq, _)| *seq > self.taken) {
-            if !self.venues.knows(event.instrument()) {
+            if event.kind().is_slot() {
+                slots += 1;
+            } else if !self.venues.knows(event.instrument()) {
                 unknown.push(seq);
             } else if !fits(event) {
                 too_fine.push(seq);
             }
         }
         match (unknown.is_empty(), too_fine.is_empty()) {
+            (true, true) if slots > 0 => self.check_records(batch),
             (true, true) => Ok(()),
             (false, _) => refused(unknown, UNKNOWN_INSTRUMENT),
             (true, false) => refused(too_fine, TOO_FINE),
         }
     }
 
+    /// The same for derived records, and for slots that are in none.
+    fn check_records(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let mut refused: Option<(&str, Vec<Seq>)> = None;
+        let taken = self.taken;
+        for found in records(batch.events().filter(|(seq, _)| *seq > taken)) {
+            let (why, seqs) = match found {
+                Ok(record) => match row_of(&mut self.venues, &record.record) {
+                    Ok(_) => continue,
+                    Err(why) => (why, record.seqs().collect()),
+                },
+                Err(seq) => (LONE_SLOT, vec![seq]),
+            };
+            // Of one reason at a time: the rest is offered again.
+            let (first, all) = refused.get_or_insert((why, Vec::new()));
+            if *first == why {
+                all.extend(seqs);
+            }
+        }
+        match refused {
+            None => Ok(()),
+            Some((reason, seqs)) => Err(SinkError::Refused { sink: SINK, seqs, reason: reason.to_owned() }),
+        }
+    }
+
     /// Puts the rows of a checked batch into their parts.
     fn append(&mut self, batch: &Batch, id: BatchId, now: MonoNanos) -> Result<(), SinkError> {
+        let mut slots = 0;
         for (first, events) in batch.slices() {
             let known = usize::try_from((self.taken.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX);
             for (i, event) in events.iter().enumerate().skip(known) {
                 let seq = Seq(first.0 + i as u64);
+                if event.kind().is_slot() {
+                    slots += 1;
+                    continue;
+                }
                 let (venue, symbol) = self.venues.place(event.instrument());
                 let Some(at) = self.part_for(venue, event, seq, id, now)? else { continue };
                 let part = &mut self.parts[at];
                 part.push(seq, symbol, event);
                 if part.wants_encoding() {
-                    part.encode(self.venues.symbols(venue), &mut self.press)?;
+                    part.encode(&self.venues.texts(venue), &mut self.press)?;
                 }
             }
         }
+        if slots > 0 {
+            self.append_records(batch, id, now)?;
+        }
         self.taken = self.taken.max(id.last);
+        Ok(())
+    }
+
+    fn append_records(&mut self, batch: &Batch, id: BatchId, now: MonoNanos) -> Result<(), SinkError> {
+        let taken = self.taken;
+        for record in records(batch.events().filter(|(seq, _)| *seq > taken)).flatten() {
+            let Ok((row, keys)) = row_of(&mut self.venues, &record.record) else { continue };
+            let (venue, _) = self.venues.place(record.head.instrument());
+            let Some(at) = self.part_for(venue, record.head, record.first, id, now)? else { continue };
+            let part = &mut self.parts[at];
+            part.push_record(record.first, keys, &row);
+            if part.wants_encoding() {
+                part.encode(&self.venues.texts(venue), &mut self.press)?;
+            }
+        }
         Ok(())
     }
 
@@ -149,6 +201,7 @@ impl ParquetSink {
         id: BatchId,
         now: MonoNanos,
     ) -> Result<Option<usize>, SinkError> {
+        let Some(dataset) = Dataset::of(event.kind()) else { return Ok(None) };
         let day = day_of(event);
         let (row, column) = (usize::from(venue.0), event.kind() as usize - 1);
         if row >= self.routes.len() {
@@ -156,7 +209,7 @@ impl ParquetSink {
         }
         let mut route = self.routes[row][column];
         if route.day != day {
-            route = self.route(venue, Dataset::of(event.kind()), day);
+            route = self.route(venue, dataset, day);
         }
         if seq <= route.skip_until {
             self.routes[row][column] = route;
@@ -165,7 +218,7 @@ impl ParquetSink {
         let at = match route.part {
             Some(at) => at,
             None => {
-                let key = self.key(venue, Dataset::of(event.kind()), day, id.stream, id.epoch);
+                let key = self.key(venue, dataset, day, id.stream, id.epoch);
                 self.parts.push(Part::new(&self.config, key, seq, now)?);
                 self.parts.len() - 1
             }
@@ -197,7 +250,7 @@ impl ParquetSink {
         self.settle()?;
         while self.parts.iter().map(Part::memory_bytes).sum::<usize>() > self.config.memory_bytes_max {
             let Some(largest) = self.parts.iter_mut().max_by_key(|part| part.memory_bytes()) else { break };
-            largest.end_row_group(self.venues.symbols(largest.key.venue), &mut self.press)?;
+            largest.end_row_group(&self.venues.texts(largest.key.venue), &mut self.press)?;
             largest.drain(self.disk.as_ref())?;
         }
         Ok(())
@@ -207,7 +260,7 @@ impl ParquetSink {
     fn close_where(&mut self, choose: impl Fn(&Part) -> bool) -> Result<(), SinkError> {
         for part in &mut self.parts {
             if !part.is_closed() && choose(part) {
-                part.close(self.venues.symbols(part.key.venue), &mut self.press)?;
+                part.close(&self.venues.texts(part.key.venue), &mut self.press)?;
             }
         }
         Ok(())
@@ -265,6 +318,21 @@ impl ParquetSink {
         let result = self.close_where(choose).and_then(|()| self.settle()).and_then(|()| self.save_positions());
         self.note(result)
     }
+}
+
+/// The row of a record, and what it carries for its ids; or why it has none.
+pub(crate) fn row_of(venues: &mut Venues, record: &Derived) -> Result<(Row, Keys), &'static str> {
+    let instrument = record.instrument();
+    if !venues.knows(instrument) {
+        return Err(UNKNOWN_INSTRUMENT);
+    }
+    let (_, symbol) = venues.place(instrument);
+    let row = Row::of(record).ok_or(TOO_WIDE)?;
+    let strategy = match row.strategy() {
+        Some(id) => venues.strategy(id).ok_or(UNKNOWN_STRATEGY)?,
+        None => 0,
+    };
+    Ok((row, Keys { symbol, strategy }))
 }
 
 /// The UTC day of an event's partition, counted from 1970-01-01.
@@ -327,9 +395,9 @@ impl Sink for ParquetSink {
         self.close_and_settle(|_| true)
     }
 
-    /// The event becomes a file of its own.
-    fn store_late(&mut self, stream: StreamId, epoch: Epoch, seq: Seq, event: &Event) -> Result<bool, SinkError> {
-        late::store(&self.config, self.disk.as_ref(), &mut self.venues, &mut self.press, (stream, epoch, seq), event)
+    /// The event, or the record, becomes a file of its own.
+    fn store_late(&mut self, stream: StreamId, epoch: Epoch, first: Seq, events: &[Event]) -> Result<bool, SinkError> {
+        late::store(&self.config, self.disk.as_ref(), &mut self.venues, &mut self.press, (stream, epoch, first), events)
     }
 
     /// Reads every finished file of the start; rows above the position are stored early, by partitions that are ahead.

@@ -1,7 +1,8 @@
 //! From instrument id to venue and symbol by index: no text is hashed per event.
 
 use crate::encode::Words;
-use feedd_core::Instruments;
+use crate::rows::Texts;
+use feedd_core::{Instruments, STRATEGY_VENUE};
 use feedd_model::InstrumentId;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(crate) struct Venues {
     /// By instrument id; place 0 is [`InstrumentId::NONE`].
     places: Vec<(VenueIndex, Option<u32>)>,
     venues: Vec<Venue>,
+    /// The one of strategies.
+    strategies: VenueIndex,
 }
 
 struct Venue {
@@ -27,8 +30,9 @@ struct Venue {
 
 impl Venues {
     pub(crate) fn new(instruments: Instruments) -> Self {
-        let mut venues = Self { instruments, places: Vec::new(), venues: Vec::new() };
+        let mut venues = Self { instruments, places: Vec::new(), venues: Vec::new(), strategies: VenueIndex(0) };
         let none = venues.index_of(NO_VENUE);
+        venues.strategies = venues.index_of(STRATEGY_VENUE);
         venues.places.push((none, None));
         venues
     }
@@ -51,9 +55,19 @@ impl Venues {
         &self.venues[usize::from(venue.0)].name
     }
 
-    /// The venue's symbols, in the order of their keys.
-    pub(crate) fn symbols(&self, venue: VenueIndex) -> &Words {
-        &self.venues[usize::from(venue.0)].symbols
+    /// The texts of a venue's rows: its symbols, and the strategies, in the order of their keys.
+    pub(crate) fn texts(&self, venue: VenueIndex) -> Texts {
+        let symbols = |venue: VenueIndex| self.venues[usize::from(venue.0)].symbols.clone();
+        Texts { symbols: symbols(venue), strategies: symbols(self.strategies) }
+    }
+
+    /// The key of a strategy; `None` when the dictionary has no strategy of that id.
+    pub(crate) fn strategy(&mut self, id: InstrumentId) -> Option<u32> {
+        if !self.knows(id) {
+            return None;
+        }
+        let (venue, key) = self.place(id);
+        key.filter(|_| venue == self.strategies)
     }
 
     /// The venue of that name, new or known.

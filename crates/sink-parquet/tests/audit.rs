@@ -136,7 +136,7 @@ fn a_late_event_is_stored_once_and_whole() {
     drop(sink);
     for (seq, new) in [(50, true), (50, false), (77, true), (50, false), (77, false)] {
         let event = &events[usize::try_from(seq).unwrap() - 1];
-        assert_eq!(open(dir.path()).store_late(STREAM, EPOCH, Seq(seq), event).unwrap(), new, "{seq}");
+        assert_eq!(open(dir.path()).store_late(STREAM, EPOCH, Seq(seq), &[*event]).unwrap(), new, "{seq}");
     }
     assert_eq!(audit(dir.path()), counted(200, 200));
     let mut found = readback::read_all(dir.path(), &instruments());
@@ -163,11 +163,11 @@ fn a_late_event_that_cannot_be_stored_says_why() {
     let cases =
         [(11, sound, "above the stored position 10"), (5, fine, "digits below 10^-18"), (5, strange, "dictionary")];
     for (seq, event, words) in cases {
-        let error = sink.store_late(STREAM, EPOCH, Seq(seq), &event).unwrap_err();
+        let error = sink.store_late(STREAM, EPOCH, Seq(seq), &[event]).unwrap_err();
         let SinkError::Refused { seqs, reason, .. } = &error else { panic!("{error}") };
         assert!(seqs == &[Seq(seq)] && reason.contains(words), "{error}");
     }
     assert_eq!(audit(dir.path()), counted(10, 10));
     let mut unknown = ParquetSink::open(ParquetConfig::new(dir.path()), Instruments::in_memory()).unwrap();
-    assert!(unknown.store_late(STREAM, EPOCH, Seq(5), &sound).is_err());
+    assert!(unknown.store_late(STREAM, EPOCH, Seq(5), &[sound]).is_err());
 }

@@ -2,20 +2,22 @@
 //! Python or a package is missing: `scripts/test` installs them.
 #![allow(clippy::unwrap_used, reason = "helpers outside #[test] fail the test that calls them")]
 
-use feedd_core::contract::sink::{STREAM, batch, instruments};
+use feedd_core::contract::sink::{STREAM, batch, instruments, sample_derived, whole_end};
 use feedd_core::{Epoch, Sink};
 use feedd_model::{
-    Decimal, Event, EventBody, EventHead, Flags, InstrumentId, MonoNanos, Quote, Side, Trade, TradeId, UnixNanos,
-    VenueSeq,
+    Action, Decimal, Derived, Event, EventBody, EventHead, Flags, InstrumentId, Money, MonoNanos, Quote, Side, Sum,
+    Trade, TradeId, UnixNanos, VenueSeq,
 };
 use feedd_sink_parquet::{ParquetConfig, ParquetSink};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 /// More distinct prices than a dictionary holds, in row groups of several pages.
 const TRADES: i64 = 150_000;
 const QUOTES: i64 = 50_000;
+const RECORDS: usize = 7_000;
 const GROUP_ROWS: usize = 90_000;
 /// 2024-08-08T00:00:00Z.
 const START: i64 = 1_723_075_200_000_000_000;
@@ -103,6 +105,56 @@ fn expected(events: &[Event], first: usize) -> Map<String, Value> {
     columns
 }
 
+fn records() -> Vec<Derived> {
+    (0..RECORDS).map(sample_derived).collect()
+}
+
+/// The columns of one dataset of derived records, those that are made from others left out.
+fn expected_records(records: &[(u64, Derived)]) -> Map<String, Value> {
+    let mut columns: Map<String, Value> = Map::new();
+    for (seq, record) in records {
+        let symbol = ["BTCUSDT", "ETHUSDT", "XBT/USD", "ETH-USD"][record.instrument().0 as usize - 1];
+        let strategy = |id: InstrumentId| ["sma(10,30)", "rsi(14)"][id.0 as usize - 5];
+        let units = |value: Decimal| units(Some(value));
+        let sum = |sum: Sum| Value::from(sum.mantissa_at(18).unwrap().to_string());
+        let money = |money: Money| Value::from(money.mantissa().to_string());
+        let side = |side| if side == Side::Buy { "buy" } else { "sell" };
+        let row = match *record {
+            Derived::Bar(bar) => json!({
+                "interval": bar.interval.to_string(), "start_ts": bar.start.0, "end_ts": bar.end.0,
+                "closed_ts": bar.closed_at.0, "open": units(bar.open), "high": units(bar.high), "low": units(bar.low),
+                "close": units(bar.close), "volume": sum(bar.volume), "buy_volume": sum(bar.buy_volume),
+                "notional": sum(bar.notional), "trades": bar.trades, "flags": bar.flags.bits(),
+                "state": bar.flags.to_string(), "revision": bar.revision, "quality_bp": bar.quality_bp,
+                "number": bar.number,
+            }),
+            Derived::Signal(signal) => json!({
+                "strategy": strategy(signal.strategy), "at_ts": signal.at.0,
+                "action": if signal.action == Action::Buy { "buy" } else { "sell" },
+                "size": signal.size.map_or(Value::Null, units), "price": units(signal.price), "number": signal.number,
+            }),
+            Derived::Fill(fill) => json!({
+                "strategy": strategy(fill.strategy), "signal": fill.signal, "at_ts": fill.at.0,
+                "ordered_ts": fill.ordered_at.0, "side": side(fill.side), "outcome": fill.outcome.name(),
+                "price": units(fill.price), "size": units(fill.size), "position": units(fill.position),
+                "fee": money(fill.fee), "realised": money(fill.realised), "cash": money(fill.cash),
+                "cost": money(fill.cost), "number": fill.number,
+            }),
+            Derived::Equity(equity) => json!({
+                "strategy": strategy(equity.strategy), "at_ts": equity.at.0, "price": units(equity.price),
+                "position": units(equity.position), "cash": money(equity.cash), "equity": money(equity.equity),
+                "realised": money(equity.realised), "unrealised": money(equity.unrealised), "number": equity.number,
+            }),
+        };
+        let mut row = row.as_object().unwrap().clone();
+        row.extend([("seq".to_owned(), json!(seq)), ("symbol".to_owned(), json!(symbol))]);
+        for (name, value) in row {
+            columns.entry(name).or_insert_with(|| json!([])).as_array_mut().unwrap().push(value);
+        }
+    }
+    columns
+}
+
 #[test]
 fn other_libraries_read_every_value_and_skip_by_right_statistics() {
     let python = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../venv/bin/python");
@@ -116,13 +168,30 @@ fn other_libraries_read_every_value_and_skip_by_right_statistics() {
     let mut sink = ParquetSink::open(config, instruments()).unwrap();
     let trades: Vec<Event> = (0..TRADES).map(trade).collect();
     let quotes: Vec<Event> = (0..QUOTES).map(quote).collect();
-    let events = [trades.clone(), quotes.clone()].concat();
+    let mut events = [trades.clone(), quotes.clone()].concat();
+    let mut datasets: BTreeMap<&str, Vec<(u64, Derived)>> = BTreeMap::new();
+    for record in records() {
+        let dataset = match record {
+            Derived::Bar(_) => "bars",
+            Derived::Signal(_) => "signals",
+            Derived::Fill(_) => "fills",
+            Derived::Equity(_) => "equity",
+        };
+        datasets.entry(dataset).or_default().push((events.len() as u64 + 1, record));
+        events.extend(record.to_events().events());
+    }
     sink.recover(STREAM, Epoch(1)).unwrap();
-    for start in (0..events.len()).step_by(5000) {
-        sink.write(&batch(&events, Epoch(1), start..start + 5000, 1000), MonoNanos(0)).unwrap();
+    let mut start = 0;
+    while start < events.len() {
+        let end = whole_end(&events, events.len().min(start + 5000));
+        sink.write(&batch(&events, Epoch(1), start..end, 1000), MonoNanos(0)).unwrap();
+        start = end;
     }
     sink.flush(MonoNanos(0)).unwrap();
-    let written = json!({"trades": expected(&trades, 1), "quotes": expected(&quotes, 1 + trades.len())});
+    let mut written = json!({"trades": expected(&trades, 1), "quotes": expected(&quotes, 1 + trades.len())});
+    for (dataset, records) in &datasets {
+        written[*dataset] = Value::Object(expected_records(records));
+    }
     let json = dir.path().join("expected.json");
     std::fs::write(&json, written.to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/other_readers.py");

@@ -76,16 +76,8 @@ impl Encoder {
 
     /// Appends one row, in the order of [`crate::schema::Table::columns`].
     pub(crate) fn push(&mut self, start: Start, seq: u64, whose: Whose<'_>, event: &Event) {
-        if self.buffer.capacity() - self.buffer.len() < ROW_BYTES {
-            // Takes the memory of pieces that have been sent, when none of them is held any more.
-            self.buffer.reserve(PIECE_BYTES + ROW_BYTES);
-        }
-        let scales = match whose {
-            Whose::Row(row) => Some(row.map_or(Scales::default(), |(_, scales)| scales)),
-            Whose::Names(_) => None,
-        };
-        let mut row = RowWriter { out: &mut self.buffer, scales };
-        let (body, layout) = (event.body(), if scales.is_some() { Layout::Compact } else { Layout::Readable });
+        let mut row = self.row(whose);
+        let (body, layout) = (event.body(), if row.is_compact() { Layout::Compact } else { Layout::Readable });
         row.out.put_u16(columns(&body, layout));
         row.head(start, seq, whose, event);
         match body {
@@ -95,7 +87,22 @@ impl Encoder {
             EventBody::Level(level) => row.level(&level),
             EventBody::Gap(gap) => row.gap(&gap),
             EventBody::Status(status) => row.status(status),
+            EventBody::Slot(_) => debug_assert!(false, "records are pushed whole"),
         }
+    }
+
+    /// A new row.
+    #[inline]
+    pub(crate) fn row(&mut self, whose: Whose<'_>) -> RowWriter<'_> {
+        if self.buffer.capacity() - self.buffer.len() < ROW_BYTES {
+            // Takes the memory of pieces that have been sent, when none of them is held any more.
+            self.buffer.reserve(PIECE_BYTES + ROW_BYTES);
+        }
+        let scales = match whose {
+            Whose::Row(row) => Some(row.map_or(Scales::default(), |(_, scales)| scales)),
+            Whose::Names(_) => None,
+        };
+        RowWriter { out: &mut self.buffer, scales }
     }
 }
 
@@ -110,6 +117,7 @@ fn columns(body: &EventBody, layout: Layout) -> u16 {
         (EventBody::Book(_), _) => 7,
         (EventBody::Level(_) | EventBody::Gap(_), _) => 6,
         (EventBody::Status(_), _) => 2,
+        (EventBody::Slot(_), _) => 0,
     };
     own + match layout {
         Layout::Compact => 6,
@@ -131,13 +139,18 @@ pub(crate) fn fits(event: &Event) -> bool {
     }
 }
 
-struct RowWriter<'a> {
-    out: &'a mut BytesMut,
+/// Appends the fields of one row.
+pub(crate) struct RowWriter<'a> {
+    pub(crate) out: &'a mut BytesMut,
     /// Of the instrument row; `None` in the readable layout.
     scales: Option<Scales>,
 }
 
 impl RowWriter<'_> {
+    pub(crate) const fn is_compact(&self) -> bool {
+        self.scales.is_some()
+    }
+
     fn head(&mut self, start: Start, seq: u64, whose: Whose<'_>, event: &Event) {
         match whose {
             Whose::Row(row) => {
@@ -155,18 +168,23 @@ impl RowWriter<'_> {
                 self.long(start.epoch.into());
                 self.long(seq.cast_signed());
                 for time in [event.venue_ts(), event.recv_ts()] {
-                    self.optional(time.map(|time| time.0.div_euclid(1000) - PG_EPOCH_MICROS));
+                    self.time_of_people(time);
                     self.time_ns(time);
                 }
-                for name in [names.map(|names| names.0), names.map(|names| names.1)] {
-                    match name {
-                        Some(name) => self.bytes(name.as_bytes()),
-                        None => self.null(),
-                    }
-                }
+                self.names(names);
             }
         }
         self.short(event.flags().bits().into());
+    }
+
+    /// Venue and symbol.
+    pub(crate) fn names(&mut self, names: Option<(&str, &str)>) {
+        for name in [names.map(|names| names.0), names.map(|names| names.1)] {
+            match name {
+                Some(name) => self.bytes(name.as_bytes()),
+                None => self.null(),
+            }
+        }
     }
 
     fn trade(&mut self, trade: &Trade) {
@@ -279,6 +297,11 @@ impl RowWriter<'_> {
         self.optional(seq.map(|seq| seq.0));
     }
 
+    /// As a time of PostgreSQL, rounded down to its microseconds.
+    pub(crate) fn time_of_people(&mut self, time: Option<UnixNanos>) {
+        self.optional(time.map(|time| time.0.div_euclid(1000) - PG_EPOCH_MICROS));
+    }
+
     fn time_ns(&mut self, time: Option<UnixNanos>) {
         self.optional(time.map(|time| time.0));
     }
@@ -290,30 +313,30 @@ impl RowWriter<'_> {
         }
     }
 
-    fn long(&mut self, value: i64) {
+    pub(crate) fn long(&mut self, value: i64) {
         let mut field = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
         field[4..].copy_from_slice(&value.to_be_bytes());
         self.out.extend_from_slice(&field);
     }
 
-    fn int(&mut self, value: i32) {
+    pub(crate) fn int(&mut self, value: i32) {
         let mut field = [0, 0, 0, 4, 0, 0, 0, 0];
         field[4..].copy_from_slice(&value.to_be_bytes());
         self.out.extend_from_slice(&field);
     }
 
-    fn short(&mut self, value: i16) {
+    pub(crate) fn short(&mut self, value: i16) {
         let mut field = [0, 0, 0, 2, 0, 0];
         field[4..].copy_from_slice(&value.to_be_bytes());
         self.out.extend_from_slice(&field);
     }
 
-    fn null(&mut self) {
+    pub(crate) fn null(&mut self) {
         self.out.extend_from_slice(&[0xff; 4]);
     }
 
     /// Texts of ours and names of instruments: far below 2 GiB.
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.out.put_i32(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
         self.out.extend_from_slice(bytes);
     }

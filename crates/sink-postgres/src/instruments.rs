@@ -6,7 +6,7 @@
 use crate::config::PostgresConfig;
 use crate::error::Fault;
 use deadpool_postgres::ClientWrapper;
-use feedd_core::Instruments;
+use feedd_core::{Instruments, STRATEGY_VENUE};
 use feedd_model::{Decimal, Event, InstrumentId, Seq};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -41,6 +41,8 @@ pub(crate) enum NoRow {
     UnknownId,
     /// Venue or symbol hold a byte that PostgreSQL has no place for.
     NulByte,
+    /// The recorder's dictionary has no strategy of that id.
+    NoStrategy,
     /// An event without instrument carries prices.
     NoInstrument,
     /// Its prices, or its sizes, have no common scale at which all fit 64 bits.
@@ -51,6 +53,7 @@ impl NoRow {
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::UnknownId => "instrument is not in the dictionary",
+            Self::NoStrategy => "strategy is not in the dictionary",
             Self::NulByte => "venue or symbol holds a NUL byte",
             Self::NoInstrument => "an event without instrument carries prices",
             Self::NoCommonScale => "its prices or sizes have no common scale at which all fit 64 bits",
@@ -82,6 +85,16 @@ impl InstrumentMap {
         }
         self.learn(id)?;
         self.known_names(id).map(|_| ()).ok_or(NoRow::NulByte)
+    }
+
+    /// Makes sure that a derived record can be stored by the name of its strategy.
+    ///
+    /// # Errors
+    /// [`NoRow`] when it cannot.
+    pub(crate) fn strategy(&mut self, id: InstrumentId) -> Result<(), NoRow> {
+        self.learn(id).map_err(|_| NoRow::NoStrategy)?;
+        let name = self.known_names(id).filter(|(venue, _)| *venue == STRATEGY_VENUE);
+        name.map(|_| ()).ok_or(NoRow::NoStrategy)
     }
 
     /// Venue and symbol of a local instrument that was looked at; `None` for no instrument.

@@ -48,7 +48,7 @@ pub(crate) fn move_guard(config: &PostgresConfig, known: &Current, last: Seq) ->
     )
 }
 
-/// Begins the storing of one event that was in quarantine: changes nothing when it was stored before.
+/// Begins the storing of one event, or of the record that begins with it, that was in quarantine: changes nothing when it was stored before.
 pub(crate) fn late_guard(config: &PostgresConfig, run: i32, seq: Seq) -> String {
     let (late, ledger) = (config.relation("feedd_late"), config.relation("ledger"));
     format!(
@@ -57,7 +57,8 @@ pub(crate) fn late_guard(config: &PostgresConfig, run: i32, seq: Seq) -> String 
     )
 }
 
-/// Counts the rows of a start in every table, in one snapshot. Reads the whole store.
+/// Counts the rows of a start in every table, in one snapshot; the row of a derived record as all of its events. Reads the
+/// whole store.
 pub(crate) async fn audit(
     client: &ClientWrapper,
     config: &PostgresConfig,
@@ -70,7 +71,16 @@ pub(crate) async fn audit(
         Layout::Readable => format!("stream = {stream} AND epoch = {epoch}"),
     };
     let seqs: Vec<String> = Table::all()
-        .map(|table| format!("SELECT seq FROM {} WHERE {of_run}", config.relation(table.name(config.layout))))
+        .map(|table| {
+            let relation = config.relation(table.name(config.layout));
+            match table.slots() {
+                1 => format!("SELECT seq FROM {relation} WHERE {of_run}"),
+                slots => format!(
+                    "SELECT seq + part FROM {relation}, generate_series(0, {}) AS part WHERE {of_run}",
+                    slots - 1
+                ),
+            }
+        })
         .collect();
     let gaps = config.relation(Table::of(EventKind::Gap).name(config.layout));
     let query = format!(
@@ -79,7 +89,7 @@ pub(crate) async fn audit(
          marks AS (SELECT count(*) AS n, coalesce(sum(events), 0)::text AS missed FROM {gaps} \
                    WHERE {of_run} AND reason IN ({})), \
          gone AS (SELECT coalesce(sum(rows), 0)::bigint AS n, \
-                  coalesce(sum(rows + missed - markers), 0)::text AS accounted FROM {} WHERE {of_run}) \
+                  coalesce(sum(events + missed - markers), 0)::text AS accounted FROM {} WHERE {of_run}) \
          SELECT (SELECT stored_seq FROM at), \
                 coalesce(sum(n) FILTER (WHERE seq <= (SELECT stored_seq FROM at)), 0)::bigint, \
                 coalesce(sum(n - 1), 0)::bigint, \

@@ -25,7 +25,9 @@
 
 mod config;
 mod connect;
+mod discard;
 mod encode;
+mod encode_records;
 mod error;
 mod instruments;
 mod ledger;
@@ -44,6 +46,7 @@ mod transaction;
 mod writer;
 
 pub use config::{Layout, PostgresConfig, Secret, Tls};
+pub use discard::discard;
 pub use maintenance::{Built, Maintained, maintain};
 pub use migrate::{Applied, migrate};
 pub use retention::{Dropped, retain};

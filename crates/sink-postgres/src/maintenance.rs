@@ -6,7 +6,6 @@ use crate::connect::{Database, runtime};
 use crate::error::Fault;
 use crate::partitions::{self, DAY_NANOS, Leaf, leaves};
 use crate::retention::drop_older;
-use crate::schema::Table;
 use deadpool_postgres::ClientWrapper;
 use feedd_core::{Clock, SinkError, SystemClock, error_text};
 use feedd_model::{MonoNanos, UnixNanos};
@@ -118,7 +117,7 @@ pub(crate) async fn build(
             IndexState::Unfinished => client.batch_execute(&format!("DROP INDEX CONCURRENTLY {index}")).await?,
             IndexState::Missing => {}
         }
-        let columns = Table::index_columns(config.layout);
+        let columns = leaf.table.index_columns(config.layout);
         let name = index_name(&leaf.name);
         client.batch_execute(&format!("CREATE INDEX CONCURRENTLY \"{name}\" ON {relation} ({columns})")).await?;
         tracing::info!(partition = leaf.name, "index of a finished day built");

@@ -22,16 +22,23 @@ struct Migration {
 }
 
 /// What a schema of `layout` consists of, in order.
-const fn migrations(layout: Layout) -> [Migration; 4] {
-    let tables = match layout {
-        Layout::Compact => Migration { version: 2, name: "compact", sql: include_str!("sql/0002_compact.sql") },
-        Layout::Readable => Migration { version: 2, name: "readable", sql: include_str!("sql/0002_readable.sql") },
+const fn migrations(layout: Layout) -> [Migration; 5] {
+    let (tables, records) = match layout {
+        Layout::Compact => (
+            Migration { version: 2, name: "compact", sql: include_str!("sql/0002_compact.sql") },
+            Migration { version: 5, name: "records", sql: include_str!("sql/0005_compact_records.sql") },
+        ),
+        Layout::Readable => (
+            Migration { version: 2, name: "readable", sql: include_str!("sql/0002_readable.sql") },
+            Migration { version: 5, name: "records", sql: include_str!("sql/0005_readable_records.sql") },
+        ),
     };
     [
         Migration { version: 1, name: "ledger", sql: include_str!("sql/0001_ledger.sql") },
         tables,
         Migration { version: 3, name: "derived", sql: include_str!("sql/0003_derived.sql") },
         Migration { version: 4, name: "dropped", sql: include_str!("sql/0004_dropped.sql") },
+        records,
     ]
 }
 

@@ -2,8 +2,8 @@
 
 use feedd_model::Decimal;
 
-/// Digits of base 10,000 that 20 decimal digits and three zeros to fill up can need.
-const DIGITS_MAX: usize = 6;
+/// Digits of base 10,000 that 39 decimal digits and three zeros to fill up can need.
+const DIGITS_MAX: usize = 11;
 
 /// Most bytes of one value: length, head, digits.
 pub(crate) const NUMERIC_BYTES_MAX: usize = 4 + 8 + 2 * DIGITS_MAX;
@@ -18,24 +18,30 @@ impl Numeric {
     /// A decimal in its shortest form, as `trim_scale` gives it.
     pub(crate) fn of_decimal(value: Decimal) -> Self {
         let value = value.canonical();
-        Self::new(value.mantissa().unsigned_abs(), value.mantissa() < 0, value.scale())
+        Self::of_mantissa(value.mantissa().into(), value.scale())
     }
 
     /// A whole number.
     pub(crate) fn of_u64(value: u64) -> Self {
-        Self::new(value, false, 0)
+        Self::new(value.into(), false, 0)
     }
 
-    /// `magnitude` x 10^-`scale`, of at most 30 decimals.
-    fn new(magnitude: u64, is_negative: bool, scale: u8) -> Self {
+    /// `mantissa` x 10^-`scale`, with as many decimals as that.
+    pub(crate) fn of_mantissa(mantissa: i128, scale: u8) -> Self {
+        Self::new(mantissa.unsigned_abs(), mantissa < 0, scale)
+    }
+
+    fn new(magnitude: u128, is_negative: bool, scale: u8) -> Self {
         // Digits hold four decimals each, counted from the point: the last one is filled up with zeros.
         let filled = scale.div_ceil(4) * 4;
-        let mut rest = u128::from(magnitude) * POW10[usize::from(filled - scale)];
+        let zeros = POW10[usize::from(filled - scale)];
         let mut digits = [0u16; DIGITS_MAX];
         let mut count = 0usize;
+        let (mut rest, mut unit) = (magnitude, 10_000 / zeros);
         while rest > 0 {
-            digits[count] = u16::try_from(rest % 10_000).unwrap_or(0);
-            rest /= 10_000;
+            let digit = rest % unit * (10_000 / unit);
+            digits[count] = u16::try_from(digit).unwrap_or(0);
+            (rest, unit) = (rest / unit, 10_000);
             count += 1;
         }
         // The weight of the first digit, in powers of 10,000.
@@ -108,6 +114,14 @@ mod tests {
             let (read, decimals) = read(Numeric::of_decimal(value).as_bytes());
             prop_assert_eq!(read, BigDecimal::new(value.mantissa().into(), scale.into()));
             prop_assert_eq!(decimals, u16::from(value.canonical().scale()));
+        }
+
+        #[test]
+        fn every_sum_is_exact(mantissa in prop_oneof![any::<i128>(), Just(i128::MIN), Just(i128::MAX)], digits in 0u32..38, scale in 0u8..=60) {
+            let mantissa = mantissa / 10i128.pow(digits);
+            let (read, decimals) = read(Numeric::of_mantissa(mantissa, scale).as_bytes());
+            prop_assert_eq!(read, BigDecimal::new(mantissa.into(), scale.into()));
+            prop_assert_eq!(decimals, u16::from(scale));
         }
 
         #[test]

@@ -167,10 +167,15 @@ impl Partitions {
     }
 }
 
-/// Every table's places of `today` and the configured number of days after it.
+/// The places of every table of events of `today` and the configured number of days after it. Derived records are few, and
+/// many recorders make none: their days are made when they are needed.
 pub(crate) fn places_ahead(config: &PostgresConfig, today: i64) -> Vec<Place> {
     let days = today..=today + i64::from(config.partitions_ahead_days);
-    days.flat_map(|day| Table::all().map(move |table| Place { table, day: Some(day) })).collect()
+    days.flat_map(|day| {
+        let tables = Table::all().filter(|table| !table.is_derived());
+        tables.map(move |table| Place { table, day: Some(day) })
+    })
+    .collect()
 }
 
 /// Makes the partitions of [`places_ahead`]. Names those that were made, and those that could not be.
@@ -204,7 +209,7 @@ pub(crate) struct Leaf {
     pub(crate) bytes: i64,
 }
 
-/// Every partition of the six tables.
+/// Every partition of the tables.
 pub(crate) async fn leaves(client: &ClientWrapper, config: &PostgresConfig) -> Result<Vec<Leaf>, Fault> {
     let query = "SELECT p.relname, c.relname, pg_get_expr(c.relpartbound, c.oid), greatest(c.reltuples, 0)::bigint, \
                  pg_total_relation_size(c.oid) \

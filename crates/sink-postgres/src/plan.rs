@@ -2,11 +2,12 @@
 
 use crate::config::Layout;
 use crate::encode::fits;
+use crate::encode_records;
 use crate::error::SINK;
 use crate::instruments::{InstrumentMap, NoRow};
 use crate::partitions::{DAY_NANOS, Place};
 use crate::schema::Table;
-use feedd_core::SinkError;
+use feedd_core::{LONE_SLOT, Record, SinkError, records};
 use feedd_model::{Event, Seq};
 use std::ops::RangeInclusive;
 
@@ -32,7 +33,7 @@ impl Group {
 
     /// Whether an event's row goes here.
     #[inline]
-    fn holds(&self, event: &Event) -> bool {
+    pub(crate) fn holds(&self, event: &Event) -> bool {
         Table::of(event.kind()) == self.place.table
             && match (event.recv_ts(), &self.times) {
                 (Some(time), Some(times)) => times.contains(&time.0),
@@ -45,7 +46,7 @@ impl Group {
         self.first <= until
     }
 
-    /// Its rows among those of the batch, by sequence.
+    /// Its rows among those of the batch, by sequence; of a derived record the first slot.
     pub(crate) fn rows<'a>(
         &self,
         events: impl Iterator<Item = (Seq, &'a Event)>,
@@ -82,17 +83,21 @@ impl Plan {
     ///
     /// # Errors
     /// [`SinkError::Refused`] with every event of one reason.
-    pub(crate) fn build<'a>(
+    pub(crate) fn build<'a, I: Iterator<Item = (Seq, &'a Event)>>(
         &mut self,
-        events: impl Iterator<Item = (Seq, &'a Event)>,
+        events: &impl Fn() -> I,
         layout: Layout,
         map: &mut InstrumentMap,
     ) -> Result<Planned, SinkError> {
         self.groups.clear();
         let mut planned = Planned::Ready;
         let (mut refused, mut reason): (Vec<Seq>, Option<&'static str>) = (Vec::new(), None);
-        let mut last = 0;
-        for (seq, event) in events {
+        let (mut last, mut slots) = (0, 0);
+        for (seq, event) in events() {
+            if event.kind().is_slot() {
+                slots += 1;
+                continue;
+            }
             match obstacle(seq, event, layout, map) {
                 Ok(()) => {}
                 Err(None) => {
@@ -111,8 +116,44 @@ impl Plan {
             }
         }
         match reason {
+            None if slots > 0 => self.add_records(events(), layout, map, planned),
             None => Ok(planned),
             Some(reason) => Err(SinkError::Refused { sink: SINK, seqs: refused, reason: reason.to_owned() }),
+        }
+    }
+
+    /// The same for derived records, and for slots that are in none.
+    fn add_records<'a>(
+        &mut self,
+        events: impl Iterator<Item = (Seq, &'a Event)>,
+        layout: Layout,
+        map: &mut InstrumentMap,
+        mut planned: Planned,
+    ) -> Result<Planned, SinkError> {
+        let mut refused: Option<(&'static str, Vec<Seq>)> = None;
+        for found in records(events) {
+            let (why, seqs) = match found {
+                Ok(record) => match record_obstacle(&record, layout, map) {
+                    Ok(()) => {
+                        self.group_of(record.first, record.head);
+                        continue;
+                    }
+                    Err(None) => {
+                        planned = Planned::NeedsRows;
+                        continue;
+                    }
+                    Err(Some(why)) => (why, record.seqs().collect()),
+                },
+                Err(seq) => (LONE_SLOT, vec![seq]),
+            };
+            let (first, all) = refused.get_or_insert((why, Vec::new()));
+            if *first == why {
+                all.extend(seqs);
+            }
+        }
+        match refused {
+            None => Ok(planned),
+            Some((reason, seqs)) => Err(SinkError::Refused { sink: SINK, seqs, reason: reason.to_owned() }),
         }
     }
 
@@ -138,6 +179,16 @@ fn obstacle(seq: Seq, event: &Event, layout: Layout, map: &mut InstrumentMap) ->
         Layout::Compact => map.find_row(event).map_err(|no_row| no_row.map(NoRow::reason)),
         Layout::Readable => map.names(event.instrument()).map_err(|no_row| Some(no_row.reason())),
     }
+}
+
+/// As [`obstacle`].
+fn record_obstacle(record: &Record<'_>, layout: Layout, map: &mut InstrumentMap) -> Result<(), Option<&'static str>> {
+    let unfit = encode_records::obstacle(&record.record);
+    unfit.map_or(Ok(()), |why| Err(Some(why)))?;
+    if let Some(id) = encode_records::strategy(&record.record) {
+        map.strategy(id).map_err(|no_row| Some(no_row.reason()))?;
+    }
+    obstacle(record.first, record.head, layout, map)
 }
 
 #[cfg(test)]

@@ -77,13 +77,14 @@ async fn try_count_and_drop(client: &ClientWrapper, config: &PostgresConfig, lea
     } else {
         "0, 0".to_owned()
     };
+    let slots = leaf.table.slots();
     // Late rows wait until the count is over and find no partition then; readers are not held up by the count.
     client.batch_execute(&format!("BEGIN; LOCK TABLE {relation} IN SHARE MODE")).await?;
     let counted = client
         .query(
             &format!(
-                "INSERT INTO {record} (partition, {start}, rows, markers, missed) \
-                 SELECT $1, {start}, count(*), {marks} FROM {relation} GROUP BY {start} RETURNING rows"
+                "INSERT INTO {record} (partition, {start}, rows, events, markers, missed) \
+                 SELECT $1, {start}, count(*), count(*) * {slots}, {marks} FROM {relation} GROUP BY {start} RETURNING rows"
             ),
             &[&leaf.name],
         )

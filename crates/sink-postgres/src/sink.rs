@@ -129,8 +129,8 @@ impl Sink for PostgresSink {
         50_000
     }
 
-    fn store_late(&mut self, stream: StreamId, epoch: Epoch, seq: Seq, event: &Event) -> Result<bool, SinkError> {
-        self.runtime.block_on(self.writer.store_late(stream, epoch, seq, event))
+    fn store_late(&mut self, stream: StreamId, epoch: Epoch, first: Seq, events: &[Event]) -> Result<bool, SinkError> {
+        self.runtime.block_on(self.writer.store_late(stream, epoch, first, events))
     }
 
     fn audit(&mut self, stream: StreamId, epoch: Epoch) -> Result<Option<EpochAudit>, SinkError> {

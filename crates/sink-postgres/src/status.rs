@@ -19,13 +19,13 @@ pub struct SchemaStatus {
     pub pending: Vec<&'static str>,
     /// The layout of the schema; `None` for a new one.
     pub layout: Option<Layout>,
-    /// The six tables of events.
+    /// The tables of events, and those of derived records.
     pub tables: Vec<TableStatus>,
     /// Positions, by sink, stream and epoch.
     pub ledger: Vec<LedgerStatus>,
 }
 
-/// The state of one table of events.
+/// The state of one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableStatus {
     /// Its name.

@@ -5,11 +5,13 @@
 
 use crate::config::{Layout, PostgresConfig};
 use crate::encode::{Encoder, Start, Whose};
+use crate::encode_records;
 use crate::error::Fault;
 use crate::instruments::InstrumentMap;
 use crate::plan::Group;
 use bytes::Bytes;
 use deadpool_postgres::ClientWrapper;
+use feedd_core::records;
 use feedd_model::{Event, Seq};
 use futures_util::SinkExt;
 use futures_util::future::join;
@@ -114,12 +116,35 @@ impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> 
 
     async fn send(&self, copy: &mut CopyIn, encoder: &mut Encoder, group: usize) -> Result<(), Fault> {
         encoder.begin();
-        let rows = self.groups[group].rows((self.events)());
+        let group = &self.groups[group];
+        if group.place.table.is_derived() {
+            return self.send_records(copy, encoder, group).await;
+        }
+        let rows = group.rows((self.events)());
         for (seq, event) in rows.take_while(|(seq, _)| *seq <= self.until) {
             let whose = self.whose(event).ok_or_else(|| Fault::of_connection("an instrument row has vanished"))?;
             encoder.push(self.start, seq.0, whose, event);
             if let Some(piece) = encoder.piece() {
                 // The server works on the last piece while the next one is encoded.
+                copy.send(piece).await?;
+            }
+        }
+        copy.send(encoder.end()).await?;
+        Ok(())
+    }
+
+    /// The same for derived records: those that begin at or below `until`.
+    async fn send_records(&self, copy: &mut CopyIn, encoder: &mut Encoder, group: &Group) -> Result<(), Fault> {
+        for record in records((self.events)()).flatten().filter(|record| group.holds(record.head)) {
+            if record.first > self.until {
+                break;
+            }
+            let gone = || Fault::of_connection("an instrument row has vanished");
+            let whose = self.whose(record.head).ok_or_else(gone)?;
+            let strategy = encode_records::strategy(&record.record).and_then(|id| self.map.known_names(id));
+            let strategy = strategy.map_or("", |(_, name)| name);
+            encoder.push_record(self.start, record.first.0, whose, strategy, &record.record);
+            if let Some(piece) = encoder.piece() {
                 copy.send(piece).await?;
             }
         }

@@ -188,23 +188,24 @@ impl Writer {
         Ok(())
     }
 
-    /// Stores one event at or below the position. False when it was stored before.
+    /// Stores one event, or the record whose slots `events` are, at or below the position. False when it was stored before.
     pub(crate) async fn store_late(
         &mut self,
         stream: StreamId,
         epoch: Epoch,
         seq: Seq,
-        event: &Event,
+        events: &[Event],
     ) -> Result<bool, SinkError> {
         let what = self.database.what(&format!("storing stream {stream} epoch {epoch} seq {seq} late"));
         let row = self.ledger_row(stream, epoch).await?;
         if seq > row.stored {
             let reason = format!("above the stored position {}: offer it in its turn", row.stored);
-            return Err(SinkError::Refused { sink: SINK, seqs: vec![seq], reason });
+            let seqs = (seq.0..).map(Seq).zip(events).map(|(seq, _)| seq).collect();
+            return Err(SinkError::Refused { sink: SINK, seqs, reason });
         }
         let start = Start { run: row.id, stream: stream.0, epoch: epoch.0 };
         let guard = crate::ledger::late_guard(&self.database.config, row.id, seq);
-        let stored = self.store(&|| std::iter::once((seq, event)), start, guard, &what).await;
+        let stored = self.store(&|| (seq.0..).map(Seq).zip(events), start, guard, &what).await;
         Ok(stored? == Ended::Passed)
     }
 
@@ -218,14 +219,14 @@ impl Writer {
     ) -> Result<Ended, SinkError> {
         let client = self.client().await?;
         let config = self.database.config.clone();
-        if let Planned::NeedsRows = self.plan.build(events(), config.layout, &mut self.map)? {
+        if let Planned::NeedsRows = self.plan.build(events, config.layout, &mut self.map)? {
             let limit = self.limit();
             let made = timeout(limit, self.map.make_rows(&client, &config, events)).await;
             if let Err(fault) = made.unwrap_or_else(|_| Err(Fault::of_time(limit))) {
                 discard(client).await;
                 return Err(fault.not_stored(what));
             }
-            if let Planned::NeedsRows = self.plan.build(events(), config.layout, &mut self.map)? {
+            if let Planned::NeedsRows = self.plan.build(events, config.layout, &mut self.map)? {
                 return Err(fatal(format!("{what}: instrument rows that were made are not found"), None));
             }
         }
@@ -242,7 +243,7 @@ impl Writer {
             }
             let fresh = self.client().await?;
             // Instrument rows and partitions were read anew, so the plan may name others.
-            if let Planned::NeedsRows = self.plan.build(events(), config.layout, &mut self.map)? {
+            if let Planned::NeedsRows = self.plan.build(events, config.layout, &mut self.map)? {
                 return Err(unavailable(what, "the connection was lost before the transaction began"));
             }
             client = self.with_partitions(fresh, what).await?;

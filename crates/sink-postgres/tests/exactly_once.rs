@@ -349,9 +349,9 @@ fn late_events_are_stored_once_and_the_audit_counts_everything() {
         };
         assert_eq!(audit(&mut sink), wanted);
         for is_new in [true, false, false] {
-            assert_eq!(sink.store_late(STREAM, Epoch(1), Seq(101), &events[100]).unwrap(), is_new);
+            assert_eq!(sink.store_late(STREAM, Epoch(1), Seq(101), &events[100..101]).unwrap(), is_new);
         }
-        let above = sink.store_late(STREAM, Epoch(1), Seq(301), &events[0]).unwrap_err();
+        let above = sink.store_late(STREAM, Epoch(1), Seq(301), &events[..1]).unwrap_err();
         assert!(matches!(above, SinkError::Refused { .. }), "{above:?}");
         assert_eq!(audit(&mut sink), EpochAudit { rows: 300, ..wanted });
         store.assert_stored(1..=300, layout.name());

@@ -41,11 +41,11 @@ fn a_schema_is_migrated_once_also_by_two_at_the_same_time() {
             .collect();
         let mut done: Vec<usize> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
         done.sort_unstable();
-        assert_eq!(done, [0, 0, 0, 4], "one of them did all of it");
+        assert_eq!(done, [0, 0, 0, 5], "one of them did all of it");
         assert!(migrate(&store.config()).unwrap().is_empty());
         let status = status(&store.config()).unwrap();
-        assert_eq!((status.version, status.pending.len(), status.layout), (4, 0, Some(layout)));
-        assert_eq!(store.sql("SELECT count(*) FROM feedd_migrations WHERE length(checksum) = 64"), "4");
+        assert_eq!((status.version, status.pending.len(), status.layout), (5, 0, Some(layout)));
+        assert_eq!(store.sql("SELECT count(*) FROM feedd_migrations WHERE length(checksum) = 64"), "5");
     }
 }
 
@@ -54,7 +54,7 @@ fn a_changed_or_newer_or_other_schema_is_refused() {
     let Some(server) = common::server() else { return };
     let cases = [
         ("UPDATE feedd_migrations SET checksum = 'x' WHERE version = 2", "migration 2 (compact)"),
-        ("INSERT INTO feedd_migrations VALUES (9, 'future', 'x')", "has version 9, this program knows 4"),
+        ("INSERT INTO feedd_migrations VALUES (9, 'future', 'x')", "has version 9, this program knows 5"),
         ("UPDATE feedd_settings SET value = 'readable'", "has layout readable, not compact"),
     ];
     for (change, reason) in cases {
@@ -418,16 +418,37 @@ fn a_schema_of_the_version_before_is_brought_up_and_keeps_its_rows() {
     for layout in LAYOUTS {
         let store = Store::new(&server, layout);
         deliver(&mut store.recovered(), &trades(20), 0..20);
-        // As version 3 left it.
-        store.sql("DROP TABLE feedd_dropped; DELETE FROM feedd_migrations WHERE version = 4");
+        // As version 4 left it, once with rows that somebody else put there.
+        let version_3 = include_str!("../src/sql/0003_derived.sql").split_once(");").unwrap().0;
+        let undo = match layout {
+            Layout::Compact => {
+                "DROP VIEW bars_latest, bars, signals, fills, equity; DROP TABLE bar, signal, fill, valuation"
+            }
+            Layout::Readable => "DROP VIEW bars_latest; DROP TABLE bars, signals, fills, equity",
+        };
+        store.sql(&format!(
+            "{undo}; {version_3}); ALTER TABLE feedd_dropped DROP COLUMN events; \
+             DELETE FROM feedd_migrations WHERE version = 5; \
+             INSERT INTO bars VALUES (1, 1, 1, 'v', 's', 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0)"
+        ));
+        let dropped = match layout {
+            Layout::Compact => {
+                "INSERT INTO feedd_dropped (partition, run, rows, markers, missed) VALUES ('trade_1', 1, 7, 0, 0)"
+            }
+            Layout::Readable => {
+                "INSERT INTO feedd_dropped (partition, stream, epoch, rows, markers, missed) VALUES ('trades_1', 7, 1, 7, 0, 0)"
+            }
+        };
+        store.sql(dropped);
         let seen = status(&store.config()).unwrap();
-        assert_eq!((seen.version, seen.pending), (3, vec!["dropped"]));
+        assert_eq!((seen.version, seen.pending), (4, vec!["records"]));
         let mut sink = store.recovered();
-        assert_eq!(status(&store.config()).unwrap().version, 4, "the sink has done it");
+        assert_eq!(status(&store.config()).unwrap().version, 5, "the sink has done it");
         deliver(&mut sink, &trades(30), 20..30);
         store.assert_stored(1..=30, layout.name());
+        assert_eq!(store.sql("SELECT close FROM bars_of_version_3"), "1");
         let audit = sink.audit(STREAM, Epoch(1)).unwrap().unwrap();
-        assert_eq!((audit.rows, audit.dropped_rows), (30, 0));
+        assert_eq!((audit.rows, audit.dropped_rows, audit.dropped_events), (30, 7, 7));
     }
 }
 

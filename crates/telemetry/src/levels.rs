@@ -8,6 +8,7 @@ use crate::watched::{Watched, WatchedSource};
 use feedd_core::accounting::SourceTotals;
 use feedd_core::counters::SinkState;
 use feedd_core::link::LinkWatch;
+use feedd_core::peak::PeakReader;
 use feedd_model::{Decimal, InstrumentId, MonoNanos, duration_nanos};
 use std::sync::atomic::Ordering;
 
@@ -109,6 +110,11 @@ impl Levels {
         Self { thresholds, rings: (0..rings).map(|_| RingLevel::default()).collect(), buffer: Limit::default() }
     }
 
+    /// Other thresholds from now on.
+    pub const fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
+    }
+
     /// Looks at everything and returns the lines that are due at `now`.
     pub fn look(&mut self, watched: &Watched, now: MonoNanos) -> Vec<Notice> {
         let mut notices = Vec::new();
@@ -119,7 +125,7 @@ impl Levels {
             let since = c.blocked_since.get();
             let observation = Observation {
                 source: source.name.clone(),
-                peak: c.ring_peak.reset().max(depth).min(source.ring_capacity),
+                peak: c.ring_peak.take(PeakReader::Health).max(depth).min(source.ring_capacity),
                 capacity: source.ring_capacity,
                 blocked_ns: if since == 0 { 0 } else { now.since(MonoNanos(since)) },
                 blocked_event: (since != 0).then(|| blocked_event(watched, index)),
@@ -316,7 +322,12 @@ mod tests {
     #[test]
     fn a_step_of_the_wall_clock_is_told_once_in_words() {
         let counters = SourceCounters::new(&["x"], &["y"]);
-        let source = WatchedSource { name: "sim".into(), ring_capacity: 64, counters: Arc::new(counters.into()) };
+        let source = WatchedSource {
+            name: "sim".into(),
+            ring_capacity: 64,
+            has_thread: true,
+            counters: Arc::new(counters.into()),
+        };
         let mut levels = Levels::new(THRESHOLDS, 1);
         let mut look = |step: Option<i64>, second: u64| {
             if let Some(step_ns) = step {

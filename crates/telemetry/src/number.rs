@@ -15,12 +15,14 @@ pub fn grouped(value: u64) -> String {
 }
 
 /// `part` of `whole` in percent, rounded down; 0 when there is no whole.
-pub(crate) fn percent(part: u64, whole: u64) -> u64 {
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> u64 {
     part.saturating_mul(100).checked_div(whole).unwrap_or(0)
 }
 
 /// A duration as people read it: `350 us`, `14 ms`, `2.5 s`.
-pub(crate) fn duration(nanos: u64) -> String {
+#[must_use]
+pub fn duration(nanos: u64) -> String {
     match nanos {
         0..1_000_000 => format!("{} us", nanos / 1_000),
         1_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),

@@ -270,6 +270,8 @@ mod tests {
             next_attempt_ns: 0,
             lag_ns: 14_000_000,
             written: accepted,
+            calling_ns: 0,
+            error: String::new(),
             totals: totals.clone(),
         };
         Snapshot {
@@ -282,10 +284,12 @@ mod tests {
                 depth: 300,
                 peak_ever: 1_250,
                 blocked_ns: 2_000_000,
+                waiting_ns: 0,
             }],
             feeds: Vec::new(),
             journal: None,
             sinks: vec![sink],
+            analysis: None,
             batches: 12,
             batches_failed: 1,
             retries: 3,
@@ -294,13 +298,16 @@ mod tests {
             lag_ns: 14_000_000,
             gaps: 0,
             clock_steps: 0,
+            batching_blocked_ns: 0,
+            batching_waiting_ns: 0,
         }
     }
 
     /// The same with a journal and a second sink that is away.
     fn with_outage(at: u64, accepted: u64) -> Snapshot {
         let mut now = snapshot(at, accepted);
-        now.journal = Some(JournalView { durable_seq: accepted - 5, bytes: 300, bytes_max: 1_000, waiting_ns: 0 });
+        now.journal =
+            Some(JournalView { durable_seq: accepted - 5, bytes: 300, bytes_max: 1_000, ..JournalView::default() });
         let mut away = now.sinks[0].clone();
         (away.name, away.state) = ("postgres".into(), SinkState::Open);
         (away.failing_ns, away.next_attempt_ns) = (95_000_000_000, 12_300_000_000);
@@ -341,7 +348,13 @@ mod tests {
     #[test]
     fn live_sources_are_told_and_one_that_is_away_comes_first() {
         let mut now = snapshot(30_000_000_000, 61_000);
-        let feed = |source: &str, connections, mute| FeedView { source: source.into(), connections, streams: 6, mute };
+        let feed = |source: &str, connections, mute| FeedView {
+            source: source.into(),
+            connections,
+            streams: 6,
+            mute,
+            failed: 0,
+        };
         now.feeds = vec![feed("binance", 2, 0), feed("kraken", 1, 1), feed("okx", 0, 0)];
         let line = health_line(&snapshot(0, 1_000), &now, Duration::from_secs(30));
         let expected = " | Feed binance: 2 connected | Feed kraken: 1 connected, 1 of 6 streams mute | Feed okx: 0 connected \

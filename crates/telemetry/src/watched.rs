@@ -2,9 +2,12 @@
 
 use crossbeam_utils::CachePadded;
 use feedd_core::accounting::{Account, JournalAt, SourceTotals};
-use feedd_core::counters::{BatchingCounters, DROP_STOP, JournalCounters, SourceCounters, StorageCounters};
+use feedd_core::counters::{
+    AnalysisCounters, BatchingCounters, DROP_STOP, JournalCounters, SourceCounters, StorageCounters,
+};
 use feedd_core::link::LinkWatch;
 use feedd_core::{Clock, Instruments};
+use feedd_model::MonoNanos;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +18,8 @@ pub struct WatchedSource {
     pub name: String,
     /// Slots of its ring.
     pub ring_capacity: u64,
+    /// Whether a pinned thread of its own fills the ring; otherwise a stage of the analysis does.
+    pub has_thread: bool,
     /// Its counters.
     pub counters: Arc<CachePadded<SourceCounters>>,
 }
@@ -40,6 +45,24 @@ pub struct WatchedJournal {
     pub durable_now: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
+/// The analysis lane.
+#[derive(Clone)]
+pub struct WatchedAnalysis {
+    /// From the batching thread to the processor; its items are blocks.
+    pub processor_link: LinkWatch,
+    /// From the processor to the engine; its events are cycles.
+    pub engine_link: LinkWatch,
+    /// Of both stages.
+    pub counters: Arc<AnalysisCounters>,
+}
+
+impl WatchedAnalysis {
+    /// What was delivered without credit: blocks to the processor, cycles to the engine.
+    pub(crate) fn backpressure(&self) -> [u64; 2] {
+        [self.processor_link.totals().backpressure_items, self.engine_link.totals().backpressure_events]
+    }
+}
+
 /// Everything telemetry looks at.
 #[derive(Clone)]
 pub struct Watched {
@@ -55,6 +78,8 @@ pub struct Watched {
     pub link_capacity: u64,
     /// Every sink.
     pub sinks: Vec<WatchedSink>,
+    /// The analysis lane, if there is one.
+    pub analysis: Option<WatchedAnalysis>,
     /// Age at which a batch is due.
     pub batch_age_max: Duration,
     /// Names for instruments.
@@ -73,6 +98,19 @@ impl Watched {
         let journal = self.journal.as_ref();
         let journal = journal.map(|journal| JournalAt { counters: &journal.counters, now: &*journal.durable_now });
         Account::read(self.sources.iter().map(|s| &**s.counters), &self.batching, journal, sinks)
+    }
+
+    /// Each pinned thread that has not ended, by name, with its last sign of life; also one that has never given any. The
+    /// batching thread ends after the last source. Rings that a stage of the analysis fills have no thread of that kind.
+    #[must_use]
+    pub fn heartbeats(&self) -> Vec<(String, MonoNanos)> {
+        let runs = |source: &&WatchedSource| source.has_thread && source.counters.ended.get() == 0;
+        let sources = self.sources.iter().filter(runs);
+        let mut beats: Vec<_> = sources.map(|s| (s.name.clone(), MonoNanos(s.counters.beat_at.get()))).collect();
+        if !beats.is_empty() {
+            beats.push(("batching".to_owned(), MonoNanos(self.batching.beat_at.get())));
+        }
+        beats
     }
 
     /// Events for which there was no room until the stop deadline had passed.

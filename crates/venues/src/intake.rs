@@ -4,18 +4,21 @@
 //! (tests/no_alloc.rs counts). Rejected frames leave it: their text goes to the dead letters.
 
 use crate::check::book::OrderBook;
-use crate::check::{Checker, Judgement, Rules, Want};
+use crate::check::{Checker, Judgement, KnownTrades, Rules, StreamKind, Want};
 use crate::decoder::{Decoder, Outcome, Reject, RejectReason};
 use crate::message::{Message, MessageSink};
 use crate::table::{self, SymbolScope};
 use crate::to_events;
 use crate::validate::{TradeReject, ValidationConfig, Validator, Verdict};
+use crossbeam_utils::CachePadded;
 use feedd_core::counters::SourceCounters;
 use feedd_core::dead_letters::{DeadLetter, DeadLetters};
+use feedd_core::heard::Heard;
 use feedd_core::outlet::Ended;
-use feedd_core::{Burst, Instruments, Outlet, SourceError, Stop};
+use feedd_core::{Burst, Clock, Instruments, Outlet, SourceError, Stop};
 use feedd_model::{Event, EventBody, EventHead, Flags, InstrumentId, Status, StatusCode, UnixNanos, VenueSeq};
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Names of the reasons for rejected frames, in the order of their counters.
@@ -86,7 +89,9 @@ struct Collector {
     venue: String,
     instruments: Instruments,
     /// Ids by the names under which the dictionary knows the symbols.
-    ids: FxHashMap<Box<str>, InstrumentId>,
+    ids: FxHashMap<Box<str>, Named>,
+    /// Where new instruments are listed.
+    counters: Arc<CachePadded<SourceCounters>>,
     /// Within what a symbol of this venue names one instrument.
     symbol_scope: SymbolScope,
     /// With [`SymbolScope::Connection`]: `connection/` of the frame at hand, and a symbol behind it.
@@ -106,6 +111,22 @@ struct Collector {
     unnamed: Option<SourceError>,
     rejected_counts: [u64; TradeReject::ALL.len()],
     stop: Stop,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a symbol stands for.
+struct Named {
+    instrument: InstrumentId,
+    heard: Arc<CachePadded<Heard>>,
+}
+
+impl Named {
+    /// The instrument, of which a message was heard.
+    #[inline]
+    fn heard(&self, at: Option<UnixNanos>) -> InstrumentId {
+        self.heard.note(at);
+        self.instrument
+    }
 }
 
 impl Intake {
@@ -125,6 +146,7 @@ impl Intake {
                 venue: parts.venue,
                 instruments: parts.instruments,
                 ids: FxHashMap::default(),
+                counters: outlet.counters().clone(),
                 validator: Validator::new(parts.validation),
                 check: parts.check.map(Checker::new),
                 burst: Burst::with_capacity(BURST_EVENTS),
@@ -136,6 +158,7 @@ impl Intake {
                 unnamed: None,
                 rejected_counts: [0; TradeReject::ALL.len()],
                 stop: outlet.stop().clone(),
+                clock: outlet.clock().clone(),
             },
         }
     }
@@ -214,6 +237,13 @@ impl Intake {
         self.reject(reject, place, raw, None, counters);
     }
 
+    /// Earlier starts have stored these trades of a symbol. To be told before its first frame.
+    pub fn know(&mut self, symbol: &str, known: KnownTrades) {
+        if let Some(check) = &mut self.collector.check {
+            check.know(symbol, known);
+        }
+    }
+
     /// A connection was opened and subscribed: from here on its trades are new ones.
     pub fn opened(&mut self, conn: &str, at: Option<UnixNanos>, counters: &SourceCounters) {
         self.collector.note(counters, |check, burst| check.opened(conn, at, burst));
@@ -224,11 +254,18 @@ impl Intake {
         self.collector.note(counters, |check, burst| check.closed(conn, code, at, burst));
     }
 
-    /// A symbol was silent for too long although its connection is open.
-    pub fn silent(&mut self, symbol: &str) {
+    /// A stream was silent for too long although its connection is open; see [`Checker::silent`].
+    pub fn silent(&mut self, symbol: &str, kind: Option<StreamKind>, conn: Option<&str>) {
         if let (Some(check), Some(id)) = (&mut self.collector.check, self.collector.ids.get(symbol)) {
-            check.silent(*id);
+            check.silent(id.instrument, kind, conn);
         }
+    }
+
+    /// A symbol is not recorded any more, by order: its last row says so. Of one that was never heard there is nothing to say.
+    pub fn left(&mut self, symbol: &str, at: Option<UnixNanos>, counters: &SourceCounters) {
+        let Some(Named { instrument, .. }) = self.collector.ids.remove(symbol) else { return };
+        self.collector.note(counters, |check, burst| check.left(instrument, at, burst));
+        counters.heard.forget(instrument);
     }
 
     /// The session is over: interruptions that nothing has ended last until now.
@@ -244,20 +281,33 @@ impl Intake {
     /// The book of a symbol, while it is whole.
     #[must_use]
     pub fn book(&self, symbol: &str) -> Option<&OrderBook> {
-        self.collector.check.as_ref()?.book(*self.collector.ids.get(symbol)?)
+        self.collector.check.as_ref()?.book(self.collector.ids.get(symbol)?.instrument)
+    }
+
+    /// Receive time of the last depth message of a symbol.
+    #[must_use]
+    pub fn book_at(&self, symbol: &str) -> Option<UnixNanos> {
+        self.collector.check.as_ref()?.book_at(self.collector.ids.get(symbol)?.instrument)
     }
 
     /// Messages of a symbol that came on connections: trades, quotes, depth messages.
     #[must_use]
     pub fn heard(&self, symbol: &str) -> [u64; 3] {
         let check = self.collector.check.as_ref().zip(self.collector.ids.get(symbol));
-        check.map_or([0; 3], |(check, id)| check.heard(*id))
+        check.map_or([0; 3], |(check, id)| check.heard(id.instrument))
+    }
+
+    /// Of these, those that came on one connection since it was opened.
+    #[must_use]
+    pub fn heard_on(&self, symbol: &str, conn: &str) -> [u64; 3] {
+        let check = self.collector.check.as_ref().zip(self.collector.ids.get(symbol));
+        check.map_or([0; 3], |(check, id)| check.heard_on(id.instrument, conn))
     }
 
     /// The first and last trade of a range that are still missing.
     #[must_use]
     pub fn still_missing(&self, symbol: &str, first: u64, last: u64) -> Option<(u64, u64)> {
-        self.collector.check.as_ref()?.still_missing(*self.collector.ids.get(symbol)?, first, last)
+        self.collector.check.as_ref()?.still_missing(self.collector.ids.get(symbol)?.instrument, first, last)
     }
 
     /// A recording says that the recorder's clock was set by `step_ns` before the frames that follow (0: it was not): marks
@@ -382,14 +432,14 @@ impl Collector {
             check.connection_sequence(number, self.recv_ts, &mut self.burst);
         }
         check.end_frame(self.recv_ts, &mut self.burst);
-        count_own(check, counters);
+        count_own(check, &self.burst, counters);
     }
 
     /// Tells the checker something, and counts what it adds to the burst.
     fn note(&mut self, counters: &SourceCounters, tell: impl FnOnce(&mut Checker, &mut Burst)) {
         if let Some(check) = &mut self.check {
             tell(check, &mut self.burst);
-            count_own(check, counters);
+            count_own(check, &self.burst, counters);
         }
     }
 
@@ -410,7 +460,7 @@ impl Collector {
             return self.instrument_of_connection(symbol);
         }
         match self.ids.get(symbol) {
-            Some(&id) => Some(id),
+            Some(named) => Some(named.heard(self.recv_ts)),
             None => self.new_instrument(symbol),
         }
     }
@@ -418,8 +468,8 @@ impl Collector {
     fn instrument_of_connection(&mut self, symbol: &str) -> Option<InstrumentId> {
         self.name.truncate(self.connection_bytes);
         self.name.push_str(symbol);
-        if let Some(&id) = self.ids.get(self.name.as_str()) {
-            return Some(id);
+        if let Some(named) = self.ids.get(self.name.as_str()) {
+            return Some(named.heard(self.recv_ts));
         }
         let name = std::mem::take(&mut self.name);
         let id = self.new_instrument(&name);
@@ -434,9 +484,11 @@ impl Collector {
         let mut told = false;
         loop {
             match self.instruments.resolve(&self.venue, symbol) {
-                Ok(id) => {
-                    self.ids.insert(symbol.into(), id);
-                    return Some(id);
+                Ok(instrument) => {
+                    let named = Named { instrument, heard: self.counters.heard.entry(instrument) };
+                    named.heard(self.recv_ts);
+                    self.ids.insert(symbol.into(), named);
+                    return Some(instrument);
                 }
                 Err(error) if self.stop.is_requested() => {
                     let what = format!("{symbol} has no id: {error}");
@@ -452,6 +504,8 @@ impl Collector {
                         );
                         told = true;
                     }
+                    // A thread that waits for the disk is well.
+                    self.counters.beat_at.set(self.clock.mono().0.max(1));
                     std::thread::sleep(DICTIONARY_PAUSE);
                 }
             }
@@ -459,13 +513,27 @@ impl Collector {
     }
 }
 
+/// Notes the last holes of a burst for the status.
+#[cold]
+fn remember(gaps: u64, burst: &Burst, counters: &SourceCounters) {
+    let of = |event: &Event| match event.body() {
+        EventBody::Gap(gap) => Some((event.instrument(), gap)),
+        _ => None,
+    };
+    let last: Vec<_> = burst.events().iter().rev().filter_map(of).zip(0..gaps).map(|(gap, _)| gap).collect();
+    last.into_iter().rev().for_each(|(instrument, gap)| counters.gap_ledger.note(instrument, gap));
+}
+
 /// Counts the checker's own events, before they can be published.
 #[inline]
-fn count_own(check: &mut Checker, counters: &SourceCounters) {
+fn count_own(check: &mut Checker, burst: &Burst, counters: &SourceCounters) {
     let own = check.take_own();
     if own.events > 0 {
         counters.events_own.add(own.events);
         counters.gaps.add(own.gaps);
+        if own.gaps > 0 {
+            remember(own.gaps, burst, counters);
+        }
         counters.session.resynchronised.add(own.resynchronised);
         counters.session.trades_backfilled.add(own.backfilled);
     }

@@ -2,6 +2,7 @@
 //!
 //! Pure, nothing is allocated. A container of another kind than asked for is told by its field.
 
+use crate::cursor::Cursor;
 use crate::decoder::{Reject, RejectReason};
 use crate::names::key_name;
 use crate::scan::{JsonError, Scanner, Token, TokenKind};
@@ -71,6 +72,30 @@ pub(crate) fn each_member_of_frame(frame: &str, visit: &mut dyn FnMut(&[u8], Tok
         scanner.value()?;
     }
     scanner.end()
+}
+
+/// Shows the members of an object of texts without escapes, numbers, `true`, `false` and `null`, without white space: nearly
+/// every object that holds no list. False, and nothing taken, for any other; what was shown then is to be forgotten.
+#[inline]
+pub(crate) fn read_plain_object(scanner: &mut Scanner<'_>, frame: &str, mut visit: impl FnMut(&[u8], Token)) -> bool {
+    let (at, depth) = scanner.mark();
+    let Some(mut cursor) = Cursor::new(frame, at) else { return false };
+    let mut read = || {
+        cursor.need(br#"{""#)?;
+        loop {
+            let key = cursor.string()?;
+            cursor.need(b":")?;
+            visit(key.as_bytes(), cursor.plain_value()?);
+            if !cursor.take(br#",""#) {
+                return cursor.need(b"}");
+            }
+        }
+    };
+    let is_plain = read().is_some();
+    if is_plain {
+        scanner.rewind((cursor.at(), depth));
+    }
+    is_plain
 }
 
 fn need(scanner: &mut Scanner<'_>, opening: u8, field: &'static str) -> Result<(), Reject> {

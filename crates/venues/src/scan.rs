@@ -383,17 +383,30 @@ const fn ends_of_plain_text(word: u64) -> u64 {
 /// Length of the number literal at the front of `text`; `None` when it breaks JSON's grammar.
 #[inline]
 pub(crate) fn number_len(text: &[u8]) -> Option<usize> {
-    // Ids and times are plain digits; their length is all there is to find.
-    let mut plain = 0;
-    while let Some((_, digits)) = front_digits(text, plain) {
-        plain += digits;
+    // Ids and times are plain digits, prices digits with a point; their length is all there is to find.
+    let int = digits_len(text, 0);
+    if int == 0 || int > 1 && text[0] == b'0' {
+        return any_number_len(text);
+    }
+    let (has_fraction, end) = match text.get(int) {
+        Some(b'.') => (true, int + 1 + digits_len(text, int + 1)),
+        _ => (false, int),
+    };
+    let is_plain = !matches!(text.get(end), Some(b'e' | b'E')) && (!has_fraction || end > int + 1);
+    if is_plain { Some(end) } else { any_number_len(text) }
+}
+
+/// How many digits stand in `text` from `at` on.
+#[inline]
+fn digits_len(text: &[u8], at: usize) -> usize {
+    let mut len = 0;
+    while let Some((_, digits)) = front_digits(text, at + len) {
+        len += digits;
         if digits < 8 {
-            break;
+            return len;
         }
     }
-    plain += text.iter().skip(plain).take_while(|byte| byte.is_ascii_digit()).count();
-    let ends = !matches!(text.get(plain), Some(b'.' | b'e' | b'E'));
-    if plain > 0 && ends && text[0] != b'0' { Some(plain) } else { any_number_len(text) }
+    len + text.iter().skip(at + len).take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// The general form of [`number_len`]: signs, fractions, exponents, zeros.
@@ -547,6 +560,14 @@ mod tests {
     }
 
     proptest! {
+        /// Lengths of numbers are those of the general way.
+        #[test]
+        fn short_numbers_are_as_long_as_the_general_way_says(
+            text in "-?[0-9]{0,18}(\\.[0-9]{0,18})?([eE][+-]?[0-9]{0,3})?[,}. a]?[0-9]{0,9}",
+        ) {
+            prop_assert_eq!(number_len(text.as_bytes()), any_number_len(text.as_bytes()));
+        }
+
         /// Any order, white space and escapes: the same values as an independent parser.
         #[test]
         fn reads_what_serde_json_reads(value in json(), pretty: bool) {

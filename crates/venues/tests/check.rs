@@ -8,7 +8,7 @@ use feedd_model::{
     BookAction, Decimal, Event, EventBody, Flags, Gap, GapReason, InstrumentId, Side, StatusCode, TradeId, UnixNanos,
     VenueSeq,
 };
-use feedd_venues::check::{BookRule, Checker, Judgement, Rules, TradeIds, Want};
+use feedd_venues::check::{BookRule, Checker, Judgement, Rules, StreamKind, TradeIds, Want};
 use feedd_venues::message::{BookMsg, LevelNum, Message, Num, QuoteMsg, TradeMsg};
 use proptest::prelude::*;
 
@@ -390,6 +390,89 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
     prop::collection::vec(fault, 1..400)
 }
 
+#[test]
+fn a_silent_stream_is_marked_from_its_own_last_message_on() {
+    let mut line = Line::new(BookRule::Next, TradeIds::Dense, false);
+    line.depth("a", Depth(None, Some(5), None, true, 5));
+    let last_depth = line.now;
+    for id in 10..20 {
+        line.trades("a", &[id]);
+    }
+    line.take();
+    line.checker.silent(INSTRUMENT, Some(StreamKind::Depth), None);
+    assert_eq!(line.bids(), None, "not known any more");
+    assert_eq!(line.trades("a", &[20]), [STORE], "trades go on");
+    assert!(line.gaps().is_empty());
+    assert_eq!(line.depth("a", Depth(None, Some(9), None, true, 9)), AFTER_GAP);
+    let gaps = line.gaps();
+    assert_eq!(gaps.len(), 1);
+    let of = (gaps[0].reason, gaps[0].from_ts, gaps[0].to_ts);
+    assert_eq!(of, (GapReason::Disconnected, at(last_depth), at(line.now)));
+    // Trades that fall silent say nothing about the book.
+    line.checker.silent(INSTRUMENT, Some(StreamKind::Trades), None);
+    assert!(line.bids().is_some());
+    assert_eq!(line.trades("a", &[21]), [AFTER_GAP]);
+    assert_eq!(line.gaps().len(), 1);
+    // What nothing has ended lasts until the end, from its begin, as one.
+    line.checker.silent(INSTRUMENT, Some(StreamKind::Depth), None);
+    let depth_at = line.now - 1;
+    line.close("a");
+    line.now += 1;
+    line.checker.ended(at(line.now), &mut line.burst);
+    let gaps = line.gaps();
+    assert_eq!((gaps.len(), gaps[0].from_ts), (1, at(depth_at)));
+}
+
+#[test]
+fn where_one_connection_counts_another_one_takes_its_place_when_it_lacks_the_stream() {
+    let mut line = Line::new(BookRule::Next, TradeIds::Dense, false);
+    line.open("b");
+    line.depth("a", Depth(None, Some(5), None, true, 5));
+    line.depth("b", Depth(None, Some(5), None, true, 5));
+    let last_counted = line.now;
+    let delta = |seq: i64| Depth(Some(seq), Some(seq), None, false, seq);
+    assert_eq!(line.depth("a", delta(6)), Judgement::Duplicate, "the one opened last counts");
+    line.take();
+    line.wants();
+    // Of the one that does not count nothing is missing.
+    line.checker.silent(INSTRUMENT, Some(StreamKind::Depth), Some("a"));
+    line.checker.silent(INSTRUMENT, Some(StreamKind::Trades), Some("b"));
+    assert!(line.wants().is_empty() && line.bids().is_some());
+    line.checker.silent(INSTRUMENT, Some(StreamKind::Depth), Some("b"));
+    assert_eq!(line.wants(), [Want::Resubscribe { symbol: SYMBOL.to_owned() }], "its book begins anew");
+    assert_eq!(line.depth("a", Depth(None, Some(8), None, true, 8)), AFTER_GAP);
+    let gaps = line.gaps();
+    assert_eq!((gaps.len(), gaps[0].from_ts, gaps[0].to_ts), (1, at(last_counted), at(line.now)));
+    assert_eq!(line.bids(), Some(vec!["8".to_owned()]));
+    // One that numbers alike everywhere loses nothing.
+    let mut line = Line::new(BookRule::JoinFirst, TradeIds::Dense, true);
+    line.open("b");
+    line.depth("a", Depth(Some(1), Some(1), None, false, 5));
+    line.take();
+    line.wants();
+    line.checker.silent(INSTRUMENT, Some(StreamKind::Depth), Some("a"));
+    assert!(line.wants().is_empty());
+    line.depth("b", Depth(Some(2), Some(2), None, false, 5));
+    assert!(line.gaps().is_empty());
+}
+
+#[test]
+fn messages_are_counted_by_connection_from_its_opening_on() {
+    let mut line = Line::new(BookRule::Next, TradeIds::Dense, false);
+    line.open("b");
+    line.trades("a", &[1]);
+    line.trades("b", &[1]);
+    line.trades("b", &[2]);
+    line.trades("rest", &[2]);
+    let heard = |line: &Line, conn| line.checker.heard_on(INSTRUMENT, conn);
+    assert_eq!((heard(&line, "a"), heard(&line, "b"), heard(&line, "c")), ([1, 0, 0], [2, 0, 0], [0; 3]));
+    line.close("a");
+    line.open("c");
+    assert_eq!((heard(&line, "a"), heard(&line, "c")), ([0; 3], [0; 3]), "its place was another one's");
+    line.trades("c", &[3]);
+    assert_eq!((heard(&line, "c"), line.checker.heard(INSTRUMENT)), ([1, 0, 0], [4, 0, 0]));
+}
+
 proptest! {
     /// Trades: exactly the holes that were made are told, and what is sent again is known.
     #[test]
@@ -468,4 +551,41 @@ proptest! {
         }
         prop_assert!(line.holes().is_empty() && line.wants().is_empty());
     }
+}
+
+#[test]
+fn an_instrument_that_leaves_says_so_and_comes_back_with_its_trades_known() {
+    let mut line = Line::new(BookRule::Unchecked, TradeIds::Dense, true);
+    assert_eq!(line.trades("a", &[100, 101]), [STORE, STORE]);
+    assert!(line.take().is_empty());
+    let left = |line: &mut Line| {
+        line.now += 1;
+        let now = at(line.now);
+        line.checker.left(INSTRUMENT, now, &mut line.burst);
+    };
+    left(&mut line);
+    let own = line.take();
+    let [only] = own.as_slice() else { panic!("{own:?}") };
+    let EventBody::Status(status) = only.body() else { panic!("{only:?}") };
+    assert_eq!((status.code, only.instrument(), only.recv_ts()), (StatusCode::Ended, INSTRUMENT, at(line.now)));
+    assert_eq!(line.checker.heard(INSTRUMENT), [0; 3]);
+    // It is not there, so a connection that ends interrupts nothing of it, nor does the end of the run.
+    line.close("a");
+    line.checker.ended(at(line.now), &mut line.burst);
+    assert_eq!(line.gaps(), []);
+    line.open("b");
+    // Back again: what is known is known, and what was made meanwhile is missing.
+    assert_eq!(line.trades("b", &[101, 104]), [Judgement::Duplicate, AFTER_GAP]);
+    assert_eq!(line.holes(), [(GapReason::VenueSequence, Some(102), Some(103))]);
+    assert_eq!(line.wants(), [Want::Trades { symbol: SYMBOL.to_owned(), first: 102, last: 103 }]);
+    // One that leaves while it is away: the interruption lasts until then, and not longer.
+    line.close("b");
+    left(&mut line);
+    let gaps = line.gaps();
+    assert_eq!(
+        gaps.iter().map(|gap| (gap.reason, gap.to_ts)).collect::<Vec<_>>(),
+        [(GapReason::Disconnected, at(line.now))]
+    );
+    line.checker.ended(at(line.now + 9), &mut line.burst);
+    assert_eq!(line.gaps(), []);
 }

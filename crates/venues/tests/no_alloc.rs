@@ -107,7 +107,10 @@ impl Line {
             stream: StreamId(1),
             epoch: Epoch(1),
             inputs: vec![Input { source: SourceId(0), ring, counters: counters.clone() }],
+            derived: Vec::new(),
             lanes: vec![sender],
+            analysis: None,
+            is_replay: false,
             served: Vec::new(),
             pool: BlockPool::new(6),
             wait: WaitStrategy::Adaptive,
@@ -159,7 +162,7 @@ fn consume(mut lane: LinkReceiver<Arc<Block>>, consumed: &AtomicU64) {
                 black_box(block.events().iter().map(|event| u64::from(event.instrument().0)).sum::<u64>());
                 consumed.fetch_add(block.events().len() as u64, Ordering::Release);
                 drop(block);
-                lane.finish();
+                lane.signal_ready();
             }
             None => lane.sleep(10_000_000),
         }

@@ -216,7 +216,10 @@ fn an_event_after_a_long_silence_reaches_the_lane() {
             stream: StreamId(1),
             epoch: Epoch(1),
             inputs: vec![Input { source: SourceId(0), ring, counters }],
+            derived: Vec::new(),
             lanes: vec![sender],
+            analysis: None,
+            is_replay: false,
             served: Vec::new(),
             pool: BlockPool::new(6),
             wait,
@@ -243,7 +246,7 @@ fn an_event_after_a_long_silence_reaches_the_lane() {
                 lane.sleep(1_000_000);
             };
             assert_eq!((block.first_seq().0, block.events()), (number, &[status(clock.wall(), number)][..]));
-            lane.finish();
+            lane.signal_ready();
         }
         drop(outlet);
         batching.join().unwrap();

@@ -115,7 +115,7 @@ impl Served for Taker {
             let now = self.clock.mono();
             lock(&self.arrivals).take(block.events(), now);
         }
-        self.blocks.finish();
+        self.blocks.signal_ready();
     }
 
     fn finish(mut self: Box<Self>) {

@@ -24,8 +24,8 @@ use inserts::Inserts;
 use psql::Psql;
 use rows::Tables;
 use serde_json::json;
-use server::Target;
-use session::Session;
+pub(crate) use server::{SCHEMA, Target};
+pub(crate) use session::Session;
 use std::path::PathBuf;
 
 /// Rows of a batch, and of a file that psql copies at once.

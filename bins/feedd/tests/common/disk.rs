@@ -1,5 +1,7 @@
 //! A disk that can be full: a small tmpfs.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -43,5 +45,19 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}
+
+/// Writes to `ballast` until there is no room, down to the last block.
+pub(crate) fn fill_up(ballast: &Path) {
+    let mut file = File::create(ballast).unwrap();
+    for piece in [64 << 10, 4 << 10, 512] {
+        loop {
+            match file.write_all(&vec![0; piece]) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => panic!("filling the disk: {error}"),
+            }
+        }
     }
 }

@@ -67,16 +67,16 @@ pub(crate) fn run(data_dir: &Path, more: &[&str]) -> Ended {
 
 impl Feedd {
     pub(crate) fn start(args: &[String]) -> Self {
+        Self::start_in(&mut command(args))
+    }
+
+    /// Starts a command that the test has prepared, such as with variables of its own.
+    pub(crate) fn start_in(command: &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stderr = File::create(folder.path().join("stderr")).unwrap();
         let stdout = File::create(folder.path().join("stdout")).unwrap();
-        let child = command(args)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        let child =
+            command.current_dir(folder.path()).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
         Self { child, folder }
     }
 

@@ -71,6 +71,16 @@ impl Feed {
         }
     }
 
+    /// Step at which the next message is due.
+    pub(crate) const fn due_at(&self) -> u64 {
+        self.due
+    }
+
+    /// Another time between two messages, in steps.
+    pub(crate) fn set_every(&mut self, step: u64, every: u64) {
+        (self.every, self.due) = (every, self.due.min(step + every));
+    }
+
     /// Takes what a step touched. `first` is the first update id of it.
     pub(crate) fn touch(&mut self, touched: &[(Side, i64)], first: u64) {
         self.first.get_or_insert(first);
@@ -115,6 +125,12 @@ impl Feed {
         Some(Depth { symbol, feed, whole, first, last, prev, message, seq, bids, asks, checksum, venue_ns })
     }
 
+    /// The message that would be due later, now.
+    pub(crate) fn settle(&mut self, step: u64, view: &View<'_>) -> Option<Depth> {
+        self.due = step;
+        self.due(step, view)
+    }
+
     /// The book as a client has it that took every message so far.
     pub(crate) fn snapshot(&self, view: &View<'_>) -> Depth {
         // A feed of changes names every level that was touched since, so the book as it is now is as good.
@@ -141,8 +157,8 @@ impl Feed {
 
     /// The venue's sequence starts again.
     pub(crate) fn reset(&mut self, whole: bool) {
-        self.first = None;
-        self.touched.clear();
+        // What waits to be told is told, under the first of the new ids.
+        self.first = self.first.map(|_| 1);
         if whole {
             self.message = 0;
             self.whole_next = true;

@@ -8,7 +8,7 @@ mod feed;
 pub(crate) use fact::{Depth, Fact, Level, Quote, Side, Trade, Trades};
 pub(crate) use feed::{FeedKind, FeedSpec};
 
-use crate::config::{Config, SymbolSpec};
+use crate::config::{Config, Pace, SymbolSpec};
 use crate::text::Digits;
 use crate::venue::Venue;
 use book::{Book, Touched};
@@ -63,6 +63,10 @@ pub(crate) struct Market {
     history_max: usize,
     collect_every: u64,
     feed_every: Vec<u64>,
+    /// Time between two messages of each feed.
+    feed_interval_ms: Vec<u64>,
+    /// No message is due before this step: a thousand instruments are not looked through at each.
+    next_due: u64,
     /// Number of the last batch of facts that was handed to the connections.
     pub(crate) serial: u64,
     /// What is added to the clock.
@@ -98,24 +102,22 @@ impl Market {
         });
         let instruments = instruments.collect();
         let interval = |feed: &FeedSpec| config.depth_interval_ms.unwrap_or(feed.interval_ms);
+        let feed_interval_ms: Vec<u64> = feeds.iter().map(interval).collect();
         let mut market = Self {
             venue,
             rng,
             instruments,
             step: 0,
             history_max: config.history_trades,
-            collect_every: match venue.trades_collected_ms() {
-                0 => 0,
-                ms => config.pace.steps_in(ms),
-            },
-            feed_every: feeds
-                .iter()
-                .map(|feed| if interval(feed) == 0 { 1 } else { config.pace.steps_in(interval(feed)) })
-                .collect(),
+            collect_every: 0,
+            feed_every: Vec::new(),
+            feed_interval_ms,
+            next_due: 0,
             serial: 0,
             skew_ns: 0,
             touched: Touched::new(),
         };
+        market.set_pace(config.pace);
         let before = if market.instruments.is_empty() { 0 } else { STEPS_BEFORE };
         // The past is a second long, by the venue's clock.
         let each_ns = 500_000;
@@ -124,6 +126,21 @@ impl Market {
             market.step(start_ns + i64::try_from(n).unwrap_or(0) * each_ns, past);
         }
         market
+    }
+
+    /// Counts the venue's intervals in steps of this pace from now on.
+    pub(crate) fn set_pace(&mut self, pace: Pace) {
+        self.collect_every = match self.venue.trades_collected_ms() {
+            0 => 0,
+            ms => pace.steps_in(ms),
+        };
+        self.feed_every = self.feed_interval_ms.iter().map(|&ms| if ms == 0 { 1 } else { pace.steps_in(ms) }).collect();
+        for instrument in &mut self.instruments {
+            for (feed, &every) in instrument.feeds.iter_mut().zip(&self.feed_every) {
+                feed.iter_mut().for_each(|feed| feed.set_every(self.step, every));
+            }
+        }
+        self.next_due = self.step;
     }
 
     /// The instruments, in the order of the configuration.
@@ -153,6 +170,7 @@ impl Market {
             } else {
                 if instrument.collected.is_empty() {
                     instrument.collected_due = self.step + self.collect_every;
+                    self.next_due = self.next_due.min(instrument.collected_due);
                 }
                 instrument.collected.extend(trades);
             }
@@ -180,6 +198,10 @@ impl Market {
     /// Messages that are due, of every instrument: a quiet one's last changes must not wait for its next step.
     fn send_due(&mut self, venue_ns: i64, facts: &mut Vec<Fact>) {
         let step = self.step;
+        if step < self.next_due {
+            return;
+        }
+        self.next_due = u64::MAX;
         for (symbol, instrument) in self.instruments.iter_mut().enumerate() {
             if !instrument.collected.is_empty() && step >= instrument.collected_due {
                 let trades = std::mem::take(&mut instrument.collected);
@@ -190,7 +212,31 @@ impl Market {
             facts.extend(
                 instrument.feeds.iter_mut().flatten().filter_map(|feed| feed.due(step, &view)).map(Fact::Depth),
             );
+            let collected = (!instrument.collected.is_empty()).then_some(instrument.collected_due);
+            let due = instrument.feeds.iter().flatten().map(Feed::due_at).chain(collected).min();
+            self.next_due = self.next_due.min(due.unwrap_or(u64::MAX));
         }
+    }
+
+    /// What was collected to be sent later, at once: after it, who took every message has the book as it is.
+    pub(crate) fn settle(&mut self, now_ns: i64, facts: &mut Vec<Fact>) {
+        let (step, venue_ns) = (self.step, now_ns + self.skew_ns);
+        for (symbol, instrument) in self.instruments.iter_mut().enumerate() {
+            let trades = std::mem::take(&mut instrument.collected);
+            instrument.publish(Trades { symbol, trades }, self.history_max, facts);
+            let (book, update_id, seq) = (&instrument.book, instrument.update_id, instrument.seq);
+            let view = View { symbol, book, update_id, seq, venue_ns };
+            let feeds = instrument.feeds.iter_mut().flatten();
+            facts.extend(feeds.filter_map(|feed| feed.settle(step, &view)).map(Fact::Depth));
+        }
+    }
+
+    /// The book of each feed that somebody has asked for, as a client has it that took every message so far.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = Depth> {
+        self.instruments.iter().enumerate().flat_map(|(symbol, instrument)| {
+            let view = instrument.view(symbol, 0);
+            instrument.feeds.iter().flatten().map(move |feed| feed.snapshot(&view))
+        })
     }
 
     /// Begins a feed of an instrument, when nobody asked for it before.
@@ -200,6 +246,7 @@ impl Market {
         let instrument = &mut self.instruments[symbol];
         if instrument.feeds[feed].is_none() {
             let new = Feed::new(feed, spec, every, step, message, &instrument.view(symbol, 0));
+            self.next_due = self.next_due.min(new.due_at());
             instrument.feeds[feed] = Some(new);
         }
     }
@@ -313,6 +360,24 @@ mod tests {
             facts
         };
         assert_eq!(without_depth(true), without_depth(false));
+    }
+
+    #[test]
+    fn depth_comes_as_often_a_second_at_every_pace() {
+        let config = Config { pace: Pace::PerSecond(1000), ..Config::new(Venue::Binance) };
+        let mut market = Market::new(&config, 0, &mut Vec::new());
+        let feed = Venue::Binance.feeds().iter().position(|feed| feed.interval_ms == 100).unwrap();
+        market.watch(0, feed);
+        let mut messages = |pace, steps| {
+            market.set_pace(pace);
+            let mut facts = Vec::new();
+            (0..steps).for_each(|n| market.step(n, &mut facts));
+            facts.iter().filter(|fact| matches!(fact, Fact::Depth(_))).count()
+        };
+        // Two seconds each.
+        assert_eq!(messages(Pace::PerSecond(1000), 2_000), 20);
+        assert_eq!(messages(Pace::PerSecond(50_000), 100_000), 20);
+        assert_eq!(messages(Pace::PerSecond(1000), 2_000), 20);
     }
 
     #[test]

@@ -245,6 +245,7 @@ impl Binance {
             let (first, prev) = (depth.first + 1, depth.prev.map(|prev| prev + 1));
             damaged = Some(Depth { first, prev, last: depth.last.max(first), ..depth.clone() });
         }
+        let ids = Ids::Range(depth.first, depth.last);
         let depth = damaged.as_ref().unwrap_or(depth);
         let names = &out.hub.names.symbols[symbol];
         let changes = self.venue.feeds()[depth.feed].kind == FeedKind::Changes;
@@ -255,7 +256,7 @@ impl Binance {
         }
         self.end(&mut text);
         let kind = if changes { "depth" } else { "depth-partial" };
-        out.live(kind, symbol, Ids::Range(depth.first, depth.last), text);
+        out.live(kind, symbol, ids, text);
     }
 
     fn begin(&self, symbol: usize, channel: usize, out: &Out<'_>) -> String {

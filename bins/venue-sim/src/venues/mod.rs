@@ -34,6 +34,8 @@ pub(crate) struct Data {
     pub(crate) ids: Ids,
     /// Whether it tells something new, and does not answer a subscription.
     pub(crate) live: bool,
+    /// Whether the fault `bad-checksum` has damaged it.
+    pub(crate) damaged: bool,
 }
 
 /// Which facts a data frame holds.
@@ -65,11 +67,13 @@ pub(crate) struct Out<'a> {
     pub(crate) close: Option<(u16, String)>,
     /// Depth frames to come that are to be damaged.
     pub(crate) damage: u32,
+    /// The next data frame is a damaged one.
+    damaged: bool,
 }
 
 impl<'a> Out<'a> {
     pub(crate) fn new(hub: &'a Hub, venue_ns: i64) -> Self {
-        Self { hub, venue_ns, frames: Vec::new(), close: None, damage: 0 }
+        Self { hub, venue_ns, frames: Vec::new(), close: None, damage: 0, damaged: false }
     }
 
     /// An answer, a heartbeat or a notice.
@@ -79,19 +83,21 @@ impl<'a> Out<'a> {
 
     /// A data frame that tells something new.
     pub(crate) fn live(&mut self, kind: &'static str, symbol: usize, ids: Ids, text: String) {
-        self.frames.push(Frame { text, data: Some(Data { kind, symbol: Some(symbol), ids, live: true }) });
+        let damaged = std::mem::take(&mut self.damaged);
+        self.frames.push(Frame { text, data: Some(Data { kind, symbol: Some(symbol), ids, live: true, damaged }) });
     }
 
     /// A data frame that belongs to a subscription.
     pub(crate) fn first(&mut self, kind: &'static str, symbol: usize, ids: Ids, text: String) {
-        self.frames.push(Frame { text, data: Some(Data { kind, symbol: Some(symbol), ids, live: false }) });
+        let data = Data { kind, symbol: Some(symbol), ids, live: false, damaged: false };
+        self.frames.push(Frame { text, data: Some(data) });
     }
 
     /// Whether this depth frame is to be damaged.
     pub(crate) fn takes_damage(&mut self) -> bool {
-        let damaged = self.damage > 0;
+        self.damaged = self.damage > 0;
         self.damage = self.damage.saturating_sub(1);
-        damaged
+        self.damaged
     }
 
     pub(crate) fn close(&mut self, code: u16, reason: impl Into<String>) {

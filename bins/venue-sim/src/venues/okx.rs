@@ -176,7 +176,7 @@ impl Okx {
                 None => out.push_str(",\"prevSeqId\":-1"),
             }
         }
-        number(&mut out, "seqId", depth.last + u64::from(damaged && !books));
+        number(&mut out, "seqId", depth.last);
         out.push_str("}]}");
         out
     }
@@ -243,7 +243,8 @@ impl Session for Okx {
             Fact::Depth(depth) => {
                 let channel = BOOKS + depth.feed;
                 if self.subs.wants(depth.symbol, channel, serial) {
-                    let damaged = out.takes_damage();
+                    // The others have no chain to break.
+                    let damaged = depth.feed == FEED_BOOKS && out.takes_damage();
                     let text = self.depth(depth, damaged, hub);
                     out.live(Self::name(channel), depth.symbol, Ids::Range(depth.first, depth.last), text);
                 }

@@ -4,7 +4,10 @@
 
 use super::dial::{Net, NetError};
 use super::socket::{End, Incoming, Socket};
+use crate::ask_book::BookDesk;
+use crate::mailbox::Mailbox;
 use crate::session::{ConnId, Heard, PullId, Purpose, Session, StreamState};
+use crate::source::Earlier;
 use crate::stream::StreamKind;
 use crate::tape::Tape;
 use feedd_core::counters::{SessionCounters, SourceCounters};
@@ -40,6 +43,9 @@ pub(crate) struct DriverParts {
     pub(crate) session: Session,
     pub(crate) intake: Intake,
     pub(crate) tape: Option<Tape>,
+    pub(crate) desk: Arc<BookDesk>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) earlier: Option<Earlier>,
 }
 
 /// The session's hands and ears.
@@ -65,6 +71,12 @@ pub(crate) struct Driver<'a> {
     timer: Pin<Box<Sleep>>,
     timer_at: MonoNanos,
     viewed_at: MonoNanos,
+    /// Where it is asked for books.
+    desk: Arc<BookDesk>,
+    /// Where it is told what is to change.
+    pub(super) mailbox: Arc<Mailbox>,
+    /// For symbols that are added.
+    pub(super) earlier: Option<Earlier>,
 }
 
 /// An open connection.
@@ -111,15 +123,23 @@ impl From<SourceError> for Over {
 }
 
 /// What the session judges liveness by.
-struct Ears<'a>(&'a Intake);
+struct Ears<'a> {
+    intake: &'a Intake,
+    links: &'a [Link],
+}
 
 impl Heard for Ears<'_> {
     fn heard(&self, symbol: &str) -> [u64; StreamKind::ALL.len()] {
-        self.0.heard(symbol)
+        self.intake.heard(symbol)
+    }
+
+    fn heard_on(&self, symbol: &str, conn: ConnId) -> [u64; StreamKind::ALL.len()] {
+        let link = self.links.iter().find(|link| link.conn == conn);
+        link.map_or([0; StreamKind::ALL.len()], |link| self.intake.heard_on(symbol, &link.name))
     }
 
     fn is_book_whole(&self, symbol: &str) -> bool {
-        self.0.book(symbol).is_some()
+        self.intake.book(symbol).is_some()
     }
 }
 
@@ -127,7 +147,7 @@ impl<'a> Driver<'a> {
     /// To be made within the runtime, whose timer it uses.
     pub(crate) fn new(parts: DriverParts, outlet: &'a mut Outlet) -> Self {
         let now = outlet.clock().mono();
-        let DriverParts { net, session, intake, tape } = parts;
+        let DriverParts { net, session, intake, tape, desk, mailbox, earlier } = parts;
         Self {
             net,
             session,
@@ -145,6 +165,9 @@ impl<'a> Driver<'a> {
             timer: Box::pin(sleep_until(Instant::now())),
             timer_at: now,
             viewed_at: now,
+            desk,
+            mailbox,
+            earlier,
         }
     }
 
@@ -190,11 +213,18 @@ impl<'a> Driver<'a> {
             moved |= self.take_answers(cx)?;
             let Self { session, intake, outlet, .. } = self;
             let now = outlet.clock().mono();
+            outlet.beat_at(now);
             for want in intake.wants() {
                 session.want(now, want);
             }
             if now >= self.session.due() {
                 self.tick();
+            }
+            if self.desk.is_asked() {
+                self.desk.answer(&self.intake);
+            }
+            if self.mailbox.is_there() {
+                self.change();
             }
             moved |= self.act(cx);
             self.publish()?;
@@ -217,9 +247,9 @@ impl<'a> Driver<'a> {
 
     /// Lets the session look at the time.
     fn tick(&mut self) {
-        let Self { session, intake, outlet, .. } = self;
+        let Self { session, intake, outlet, links, .. } = self;
         let now = outlet.clock().mono();
-        session.tick(now, &Ears(intake));
+        session.tick(now, &Ears { intake, links });
         if let Some(tape) = &mut self.tape {
             tape.hand_over();
             self.outlet.counters().session.tape_lines_dropped.set(tape.dropped());
@@ -230,7 +260,7 @@ impl<'a> Driver<'a> {
             let mute = view.streams.iter().filter(|(_, state)| *state == StreamState::Mute).count();
             let counters = self.session_counters();
             counters.streams.set(view.streams.len() as u64);
-            counters.streams_mute.set(mute as u64);
+            counters.streams_mute.set((mute + view.streams_half_mute) as u64);
             counters.connections_live.set(view.connections_live as u64);
         }
     }

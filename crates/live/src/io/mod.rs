@@ -4,6 +4,7 @@
 //! [`Resolver`], apart from that thread; everything else happens on it.
 
 mod answers;
+mod change;
 mod dial;
 mod driver;
 mod perform;

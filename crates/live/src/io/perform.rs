@@ -5,6 +5,7 @@ use super::driver::{Asking, Driver, Link, Opening};
 use super::rest;
 use super::socket::{End, Socket};
 use crate::session::{Action, ConnId, Why};
+use crate::stream::StreamKind;
 use feedd_venues::capture::{Direction, TapeNote};
 use std::task::{Context, Poll};
 
@@ -37,15 +38,21 @@ impl Driver<'_> {
                 let result = Box::pin(rest::get(self.net.clone(), url.clone()));
                 self.asking.push(Asking { pull, purpose, url, result });
             }
-            Action::Silent { symbol } => {
-                let at = self.outlet.clock().wall();
-                self.intake.silent(&symbol);
-                self.note(at, "-", TapeNote::Silent(symbol));
-            }
+            Action::Silent { symbol, kind, conn } => self.silent(symbol, kind, conn),
+            Action::Left { symbol } => self.left(symbol),
             // It begins with the source's name.
             Action::Tell { is_warning: true, text } => tracing::warn!("{text}"),
             Action::Tell { is_warning: false, text } => tracing::info!("{text}"),
         }
+    }
+
+    fn silent(&mut self, symbol: String, kind: StreamKind, conn: Option<ConnId>) {
+        let link = conn.map(|conn| self.links.iter().find(|link| link.conn == conn).map(|link| link.name.clone()));
+        // Of a connection that is gone there is nothing to say any more.
+        let Some(name) = link.unwrap_or_else(|| Some(TapeNote::EVERYWHERE.to_owned())) else { return };
+        let at = self.outlet.clock().wall();
+        self.intake.silent(&symbol, Some(kind), conn.map(|_| name.as_str()));
+        self.note(at, &name, TapeNote::Mute(kind, symbol));
     }
 
     fn send(&mut self, conn: ConnId, text: String, cx: &mut Context<'_>) {

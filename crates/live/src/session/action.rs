@@ -49,8 +49,17 @@ pub enum Action {
         /// What for.
         purpose: Purpose,
     },
-    /// A symbol that should have spoken was silent: its interruption is to be marked.
+    /// A stream that should have spoken was silent: its interruption is to be marked.
     Silent {
+        /// As the venue writes it.
+        symbol: String,
+        /// Which of its streams.
+        kind: StreamKind,
+        /// On this connection, while another one gives it; `None`: on all.
+        conn: Option<ConnId>,
+    },
+    /// A symbol has left: nothing of it comes any more.
+    Left {
         /// As the venue writes it.
         symbol: String,
     },
@@ -142,6 +151,9 @@ pub trait Heard {
     /// By [`StreamKind::index`].
     fn heard(&self, symbol: &str) -> [u64; StreamKind::ALL.len()];
 
+    /// The same of one connection, since it was opened.
+    fn heard_on(&self, symbol: &str, conn: ConnId) -> [u64; StreamKind::ALL.len()];
+
     /// Whether the depth of a symbol is whole at the moment.
     fn is_book_whole(&self, symbol: &str) -> bool;
 }
@@ -170,6 +182,8 @@ pub struct View {
     pub connections_live: usize,
     /// Connections that are being opened or subscribed.
     pub connections_opening: usize,
+    /// Streams that one connection does not give although another one does, once for each such connection.
+    pub streams_half_mute: usize,
     /// Every stream.
     pub streams: Vec<(Stream, StreamState)>,
 }

@@ -31,6 +31,11 @@ impl Backoff {
         rng.u64(WAIT_NS_MIN.min(bound / 2)..=bound)
     }
 
+    /// Other waits from now on; how often it has failed stays.
+    pub(super) fn set_periods(&mut self, periods: &Periods) {
+        *self = Self { failures: self.failures, ..Self::new(periods) };
+    }
+
     /// A connection was well for long enough.
     pub(super) const fn reset(&mut self) {
         self.failures = 0;

@@ -121,6 +121,9 @@ impl Session {
     /// Looks at every book.
     pub(super) fn poll_books(&mut self, now: MonoNanos, is_whole: &dyn Fn(&str) -> bool) {
         for at in 0..self.books.len() {
+            if !self.is_here(self.books[at].stream) {
+                continue;
+            }
             let book = &mut self.books[at];
             let care = &self.streams[book.stream];
             let is_listened_to = care.has_spoken() && care.listening.is_some_and(|since| now.since(since) >= GRACE_NS);

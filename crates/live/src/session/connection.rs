@@ -2,6 +2,7 @@
 
 use super::action::ConnId;
 use super::liveness::Pulse;
+use super::pairs::Ear;
 use super::requests::Subscriptions;
 use crate::session::action::Why;
 use feedd_model::MonoNanos;
@@ -24,6 +25,8 @@ pub(super) struct Conn {
     /// Of the messages, all streams together.
     pub(super) pulse: Pulse,
     pub(super) subscriptions: Subscriptions,
+    /// What it says of each stream, while another connection says the same; empty otherwise.
+    pub(super) ears: Vec<Ear>,
     /// When the venue acknowledged the first stream.
     pub(super) acknowledged_at: Option<MonoNanos>,
     /// When every stream was acknowledged for the first time.
@@ -61,6 +64,7 @@ impl Conn {
             messages: 0,
             pulse,
             subscriptions,
+            ears: Vec::new(),
             acknowledged_at: None,
             subscribed_at: None,
             before_messages: 0,
@@ -89,5 +93,6 @@ impl Conn {
             self.pulse.heard_at = Some(now);
         }
         self.subscriptions.forgive(now);
+        self.ears.iter_mut().for_each(|ear| ear.forgive(now));
     }
 }

@@ -101,6 +101,11 @@ impl Pulse {
         (self.is_learned() && self.watched_ns >= WATCHED_NS_MIN).then_some(certain)
     }
 
+    /// The silence that is more than was seen so far, while too little was heard to be certain of anything.
+    pub(super) fn limit_unproved_ns(&self, periods: &Periods) -> u64 {
+        self.usual_ns().saturating_mul(LIMIT_FACTOR).max(duration_nanos(periods.mute_min))
+    }
+
     /// The silence that is believed: 20 times the usual, within `mute_min` and `mute_max`. `first`: what is believed at the least
     /// while it has been watched for a short time only.
     pub(super) fn limit_ns(&self, periods: &Periods, first_ns: u64) -> u64 {

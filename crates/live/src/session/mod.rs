@@ -10,9 +10,11 @@ mod action;
 mod backoff;
 mod books;
 mod budget;
+mod change;
 mod connect;
 mod connection;
 mod liveness;
+mod pairs;
 mod pulls;
 mod requests;
 mod streams;
@@ -29,6 +31,7 @@ use crate::protocol::{Protocol, Route, TextPing};
 use crate::stream::{Stream, StreamKind};
 use books::{Book, How};
 use budget::Budget;
+use change::Stay;
 use connect::Slot;
 use connection::Conn;
 use feedd_model::MonoNanos;
@@ -49,6 +52,7 @@ const HELD_UP_NS: u64 = 2_000_000_000;
 struct Symbol {
     name: String,
     streams: [Option<usize>; StreamKind::ALL.len()],
+    stay: Stay,
 }
 
 /// The session of one shard.
@@ -91,14 +95,14 @@ impl Session {
                 continue;
             }
             let symbol = symbols.iter().position(|symbol| symbol.name == stream.symbol).unwrap_or_else(|| {
-                symbols.push(Symbol { name: stream.symbol.clone(), streams: Default::default() });
+                let stay = Stay::Here;
+                symbols.push(Symbol { name: stream.symbol.clone(), streams: Default::default(), stay });
                 symbols.len() - 1
             });
             symbols[symbol].streams[stream.kind.index()] = Some(streams.len());
             streams.push(Care::new(stream, symbol));
         }
-        let joins = matches!(protocol.rules().book, BookRule::JoinFirst | BookRule::JoinPrevious);
-        let how = if joins { How::Pull } else { How::Resubscribe };
+        let how = how_of(&*protocol);
         let depth = streams.iter().enumerate().filter(|(_, care)| care.stream.kind == StreamKind::Depth);
         let slots = (0..usize::from(config.redundancy.max(1))).map(|place| Slot::new(&config.periods, place));
         Self {
@@ -190,11 +194,24 @@ impl Session {
             Want::Resubscribe { symbol } => self.want_book(now, &symbol, How::Resubscribe),
             // Those that are whole are found to be so at the next look.
             Want::ResubscribeAll { .. } => self.books.iter_mut().for_each(|book| book.want(now, &mut self.rng)),
+            Want::Trades { symbol, .. } if !self.is_wanted(&symbol) => {}
             Want::Trades { symbol, first, last } => self.want_trades(now, symbol, first, last),
         }
     }
 
+    /// Whether a symbol is recorded; one that is leaving is not asked for any more.
+    fn is_wanted(&self, name: &str) -> bool {
+        self.symbols.iter().any(|symbol| symbol.name == name && symbol.stay == Stay::Here)
+    }
+
+    fn how(&self) -> How {
+        how_of(&*self.protocol)
+    }
+
     fn want_book(&mut self, now: MonoNanos, symbol: &str, how: How) {
+        if !self.is_wanted(symbol) {
+            return;
+        }
         let is_it = |book: &&mut Book| self.streams[book.stream].stream.symbol == symbol;
         if let Some(book) = self.books.iter_mut().find(is_it) {
             book.how = how;
@@ -218,10 +235,12 @@ impl Session {
             self.judge_connections(now);
             self.judge_answers(now);
             self.judge_streams(now);
+            self.judge_pairs(now);
         }
         self.connect(now);
         self.send(now);
         self.pull(now);
+        self.let_leave();
     }
 
     /// When [`Session::tick`] is to be called next; the largest time when the session has been stopped.
@@ -261,6 +280,12 @@ impl Session {
     fn place_of(&self, id: ConnId) -> Option<usize> {
         self.conns.iter().position(|conn| conn.id == id)
     }
+}
+
+/// How a venue gives a book anew.
+fn how_of(protocol: &dyn Protocol) -> How {
+    let joins = matches!(protocol.rules().book, BookRule::JoinFirst | BookRule::JoinPrevious);
+    if joins { How::Pull } else { How::Resubscribe }
 }
 
 /// Names the shard and its streams; the protocol behind it has no `Debug`.

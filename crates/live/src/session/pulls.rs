@@ -103,6 +103,23 @@ impl Pulls {
         Some(())
     }
 
+    /// Takes the book at a place out of the queue; whether it waited there.
+    pub(super) fn unqueue_book(&mut self, book: usize) -> bool {
+        let before = self.books.len();
+        self.books.retain(|&other| other != book);
+        self.books.len() < before
+    }
+
+    /// The holes of a symbol are not filled any more.
+    pub(super) fn forget_trades(&mut self, symbol: &str) {
+        self.holes.retain(|hole| hole.is_flying || hole.symbol != symbol);
+    }
+
+    /// Whether trades of a symbol are on their way.
+    pub(super) fn is_flying(&self, symbol: &str) -> bool {
+        self.holes.iter().any(|hole| hole.is_flying && hole.symbol == symbol)
+    }
+
     /// When something is to be looked at.
     pub(super) fn due(&self) -> Option<MonoNanos> {
         let late = self.flights.iter().map(|flight| MonoNanos(flight.sent_at.0 + FLIGHT_NS_MAX)).min();
@@ -244,6 +261,10 @@ impl Session {
 
     fn end_trades(&mut self, now: MonoNanos, number: u64, end: Pulled) {
         let Some(at) = self.pulls.holes.iter().position(|hole| hole.number == number) else { return };
+        if !self.is_wanted(&self.pulls.holes[at].symbol) {
+            self.pulls.holes.remove(at);
+            return;
+        }
         let hole = &mut self.pulls.holes[at];
         hole.is_flying = false;
         let (is_progress, reason) = match end {

@@ -158,6 +158,28 @@ impl Subscriptions {
         self.forget(stream);
     }
 
+    /// Ends a stream that is not wanted any more, also one whose request is on its way.
+    pub(super) fn end(&mut self, stream: usize) {
+        let is_written =
+            self.texts.iter().any(|(verb, _, streams)| *verb == Verb::Subscribe && streams.contains(&stream));
+        match std::mem::replace(&mut self.states[stream], Sub::Off) {
+            Sub::Sent | Sub::Acked => self.ends.push(stream),
+            Sub::Waiting if is_written => self.ends.push(stream),
+            Sub::Waiting | Sub::Off => {}
+        }
+        self.begins.retain(|&other| other != stream);
+        self.forget(stream);
+    }
+
+    /// Whether the end of a stream is still to be asked for, or has not been answered.
+    pub(super) fn is_ending(&self, stream: usize) -> bool {
+        let is_end =
+            |(verb, _, streams): &(Verb, Request, Vec<usize>)| *verb == Verb::Unsubscribe && streams.contains(&stream);
+        self.ends.contains(&stream)
+            || self.texts.iter().any(is_end)
+            || self.asked.iter().any(|asked| asked.verb == Verb::Unsubscribe && asked.streams.contains(&stream))
+    }
+
     fn forget(&mut self, stream: usize) {
         for asked in self.asked.iter_mut().filter(|asked| asked.verb == Verb::Subscribe) {
             asked.streams.retain(|&other| other != stream);

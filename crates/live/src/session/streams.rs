@@ -72,6 +72,11 @@ impl Care {
         self.speaks_since = None;
     }
 
+    /// It is not wanted any more: whatever was wrong with it is of no consequence.
+    pub(super) const fn leave(&mut self) {
+        (self.strikes, self.is_unanswered, self.rest_until, self.speaks_since) = (0, false, None, None);
+    }
+
     /// Begins or ends listening, by whether a connection has it.
     pub(super) const fn listen(&mut self, now: MonoNanos, is_acknowledged: bool) {
         match (self.listening, is_acknowledged) {
@@ -117,11 +122,17 @@ impl Care {
     pub(super) fn limit_ns(&self, periods: &Periods) -> u64 {
         let first = self.first(periods);
         let limit = match (self.has_spoken(), self.pulse.is_learned()) {
-            (true, _) => self.pulse.limit_ns(periods, first),
-            (false, true) => self.pulse.limit_ns(periods, first).max(first),
             (false, false) => first,
+            (has_spoken, _) => self.usual_limit_ns(periods, has_spoken),
         };
         doubled(limit, self.strikes.saturating_sub(1)).min(limit.max(REST_NS_MAX))
+    }
+
+    /// The same by what is usual alone. `has_spoken`: since it was subscribed.
+    pub(super) fn usual_limit_ns(&self, periods: &Periods, has_spoken: bool) -> u64 {
+        let first = self.first(periods);
+        let usual = self.pulse.limit_ns(periods, first);
+        if has_spoken { usual } else { usual.max(first) }
     }
 
     /// How long it has been silent although it should have spoken.

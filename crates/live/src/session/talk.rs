@@ -10,7 +10,8 @@ use feedd_model::{MonoNanos, duration_nanos};
 impl Session {
     /// Asks for every stream that is to be asked for.
     pub(super) fn subscribe_all(&mut self, now: MonoNanos, at: usize) {
-        let wanted = (0..self.streams.len()).filter(|&place| self.streams[place].rest_until.is_none());
+        let is_wanted = |&place: &usize| self.is_here(place) && self.streams[place].rest_until.is_none();
+        let wanted = (0..self.streams.len()).filter(is_wanted);
         let (apart, together): (Vec<usize>, Vec<usize>) = wanted.partition(|&place| self.streams[place].is_unanswered);
         self.conns[at].subscriptions.begin(together);
         self.conns[at].subscriptions.begin_apart(apart);
@@ -103,6 +104,9 @@ impl Session {
 
     /// The venue will not give a stream: the others go on, and it is asked for again in an hour.
     fn refused(&mut self, now: MonoNanos, place: usize, text: &str) {
+        if !self.is_here(place) {
+            return;
+        }
         let care = &mut self.streams[place];
         if care.rest_until.replace(MonoNanos(now.0.saturating_add(REST_NS_MAX))).is_none() {
             let text = format!("{}: the venue refuses {}: {text}; asked for again in an hour", self.name, care.stream);

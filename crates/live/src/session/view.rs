@@ -11,10 +11,13 @@ impl Session {
         View {
             connections_live: live,
             connections_opening: self.conns.len() - live,
+            streams_half_mute: self.conns.iter().flat_map(|conn| &conn.ears).filter(|ear| ear.is_mute()).count(),
             streams: self
                 .streams
                 .iter()
-                .map(|care| (care.stream.clone(), care.state(self.now, &self.config.periods)))
+                .enumerate()
+                .filter(|(place, _)| self.is_here(*place))
+                .map(|(_, care)| (care.stream.clone(), care.state(self.now, &self.config.periods)))
                 .collect(),
         }
     }

@@ -34,6 +34,7 @@ impl Session {
         for conn in &mut self.conns {
             conn.pulse.poll(now, conn.messages);
         }
+        self.poll_pairs(now, heard);
         self.poll_books(now, &|symbol| heard.is_book_whole(symbol));
     }
 
@@ -41,7 +42,12 @@ impl Session {
     pub(super) fn judge_connections(&mut self, now: MonoNanos) {
         // From the last one, because those that are closed are taken out.
         for at in (0..self.conns.len()).rev() {
-            let Some(why) = self.verdict(now, &self.conns[at]) else { continue };
+            let Some(why) = self.verdict(now, &self.conns[at]) else {
+                if self.is_doubtful(now, &self.conns[at]) {
+                    self.replace_doubtful(now, at);
+                }
+                continue;
+            };
             let conn = &self.conns[at];
             if matches!(why, Why::NoFirstData | Why::Mute) {
                 let slot = &mut self.slots[conn.slot];
@@ -80,6 +86,36 @@ impl Session {
         };
         let several = || self.acknowledged(conn).filter(|care| care.pulse.has_spoken()).nth(1).is_some();
         (now.since(heard) > limit && (is_heard_elsewhere || several())).then_some(Why::Mute)
+    }
+
+    /// Whether a connection that spoke, though not for long enough to know what is usual, has been silent of every stream for
+    /// longer than the first word of each of them may take. Pongs may go on.
+    fn is_doubtful(&self, now: MonoNanos, conn: &Conn) -> bool {
+        let periods = &self.config.periods;
+        let Some(heard) = conn.pulse.heard_at.filter(|_| conn.retire.is_none()) else { return false };
+        if conn.pulse.certain_ns(periods).is_some() {
+            return false;
+        }
+        let mut spoke = self.acknowledged(conn).filter(|care| care.pulse.has_spoken());
+        // One stream alone is judged as a stream.
+        let (Some(first), Some(second)) = (spoke.next(), spoke.next()) else { return false };
+        let slowest = spoke.chain([first, second]).map(|care| care.first_ns(periods)).max().unwrap_or(0);
+        let most = duration_nanos(periods.mute_max);
+        let limit = doubled(slowest.max(conn.pulse.limit_unproved_ns(periods)), self.slots[conn.slot].strikes);
+        now.since(heard) > limit.min(slowest.max(most))
+    }
+
+    /// What is in doubt is replaced, not closed: if its streams are only quiet, nothing is interrupted.
+    fn replace_doubtful(&mut self, now: MonoNanos, at: usize) {
+        let conn = &self.conns[at];
+        let (id, silence) = (conn.id, now.since(conn.pulse.heard_at.unwrap_or(now)));
+        let slot = &mut self.slots[conn.slot];
+        slot.strikes = slot.strikes.saturating_add(1);
+        self.retire(now, id, Why::Mute, 0);
+        let silence = Duration::from_millis(silence / 1_000_000);
+        let text =
+            format!("{}: connection {} is silent on every stream for {silence:?}: it is replaced", self.name, id.0);
+        self.tell(now, true, text);
     }
 
     fn acknowledged<'s>(&'s self, conn: &'s Conn) -> impl Iterator<Item = &'s Care> {
@@ -148,7 +184,7 @@ impl Session {
     }
 
     /// Replaces a connection for the sake of a stream, unless one was of late.
-    fn replace_for_mute(&mut self, now: MonoNanos, id: ConnId, why: Why) -> bool {
+    pub(super) fn replace_for_mute(&mut self, now: MonoNanos, id: ConnId, why: Why) -> bool {
         if self.mute_replaced_at.is_some_and(|at| now.since(at) < MUTE_REPLACE_NS) {
             return false;
         }
@@ -161,6 +197,9 @@ impl Session {
     pub(super) fn judge_streams(&mut self, now: MonoNanos) {
         let mut is_changed = false;
         for place in 0..self.streams.len() {
+            if !self.is_here(place) {
+                continue;
+            }
             let care = &mut self.streams[place];
             if care.rest_until.is_some_and(|until| until <= now) {
                 care.rest_until = None;
@@ -191,12 +230,13 @@ impl Session {
         care.strike();
         let (strikes, stream) = (care.strikes, care.stream.to_string());
         if has_spoken && (is_certain || !is_symbol_alive) {
-            self.actions.push(Action::Silent { symbol: self.symbols[symbol].name.clone() });
+            let (kind, symbol) = (self.streams[place].stream.kind, self.symbols[symbol].name.clone());
+            self.actions.push(Action::Silent { symbol, kind, conn: None });
             // Its book is in doubt from now on.
-            for book in self.books.iter_mut().filter(|book| self.streams[book.stream].symbol == symbol) {
+            for book in self.books.iter_mut().filter(|book| book.stream == place) {
                 match book.how {
-                    How::Resubscribe if book.stream == place => book.act(now),
-                    _ => book.want(now, &mut self.rng),
+                    How::Resubscribe => book.act(now),
+                    How::Pull => book.want(now, &mut self.rng),
                 }
             }
         }

@@ -96,6 +96,18 @@ impl Recorder {
         Self::start_with(config, None, ring, log)
     }
 
+    /// One for each shard, with one dictionary of instruments.
+    pub(crate) fn start_shards(config: &LiveConfig) -> Vec<Self> {
+        let instruments = Instruments::in_memory();
+        let resolver = Resolver::start().unwrap();
+        let start = |shard| {
+            let live = LiveParts { resolver: resolver.clone(), tapes: None, seed: 7 };
+            let source = LiveSource::new(source_parts("live", &instruments), config.clone(), shard, live).unwrap();
+            Self::run(Box::new(source), instruments.clone())
+        };
+        plan("live", config).unwrap().into_iter().map(start).collect()
+    }
+
     fn start_with(config: &LiveConfig, tape: Option<TapeConfig>, ring: usize, log: tracing::Dispatch) -> Self {
         let mut shards = plan("live", config).unwrap();
         assert_eq!(shards.len(), 1, "all of it on one thread");
@@ -162,11 +174,17 @@ impl Recorder {
         self.ended()
     }
 
-    fn read(&mut self) {
+    /// Reads the events that are there.
+    pub(crate) fn read(&mut self) {
         let count = self.ring.slots();
         if let Ok(chunk) = self.ring.read_chunk(count) {
             self.events.extend(chunk);
         }
+    }
+
+    /// Whether its thread has not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.thread.is_finished()
     }
 
     /// Connections opened so far.
@@ -211,7 +229,7 @@ pub(crate) fn trade_text(line: &Value) -> String {
 }
 
 /// Without zeros at the end: the exchange's log prints prices as the market has them, its frames as the venue pads them.
-fn plain(number: &str) -> &str {
+pub(crate) fn plain(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 

@@ -9,3 +9,4 @@ mod faults;
 mod harness;
 mod recording;
 mod tape;
+mod venues;

@@ -241,7 +241,7 @@ fn a_mute_stream_is_marked_and_subscribed_anew() {
         // As long as it stays so it is tried ever more rarely; the others are not.
         world.excused.insert(dead.clone());
         let within = Duration::from_nanos(limit) + SECOND_S;
-        let is_it = |action: &Action| matches!(action, Action::Silent { symbol } if *symbol == dead.symbol);
+        let is_it = |action: &Action| matches!(action, Action::Silent { symbol, kind, conn: None } if (symbol, *kind) == (&dead.symbol, dead.kind));
         let seen = world.run_until_action(from, within, is_it);
         assert!(seen.is_some(), "seed {seed}: not within {within:?}: {:#?}", world.tail());
         assert_eq!(world.state(&dead), StreamState::Mute);

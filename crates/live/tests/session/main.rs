@@ -3,7 +3,9 @@
 #![allow(unreachable_pub, reason = "one binary of several files")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod change;
 mod faults;
+mod pairs;
 mod protocol;
 mod quiet;
 mod storm;

@@ -34,6 +34,8 @@ pub struct Ills {
     /// Data come, acknowledgements do not.
     pub no_acknowledgements: bool,
     pub mute: BTreeSet<Stream>,
+    /// The same on one connection.
+    pub half_mute: BTreeSet<(ConnId, Stream)>,
     /// Answers of REST: 0 is well.
     pub rest_status: u16,
     pub rest_retry_after: Option<u64>,
@@ -63,12 +65,17 @@ pub struct Line {
 #[derive(Debug, Default)]
 pub struct Counts {
     heard: BTreeMap<String, [u64; 3]>,
+    heard_on: BTreeMap<(ConnId, String), [u64; 3]>,
     pub whole: BTreeSet<String>,
 }
 
 impl Heard for Counts {
     fn heard(&self, symbol: &str) -> [u64; 3] {
         self.heard.get(symbol).copied().unwrap_or_default()
+    }
+
+    fn heard_on(&self, symbol: &str, conn: ConnId) -> [u64; 3] {
+        self.heard_on.get(&(conn, symbol.to_owned())).copied().unwrap_or_default()
     }
 
     fn is_book_whole(&self, symbol: &str) -> bool {
@@ -249,6 +256,9 @@ impl World {
         if !self.is_heard(id) || self.ills.dumb.contains(&id) || self.ills.mute.contains(&stream) {
             return;
         }
+        if self.ills.half_mute.contains(&(id, stream.clone())) {
+            return;
+        }
         let gap = self.heard_at.insert(stream.clone(), self.now).map_or(0, |last| self.now - last);
         let longest = self.longest_ns.entry(stream.clone()).or_default();
         *longest = (*longest).max(gap);
@@ -257,6 +267,7 @@ impl World {
         }
         self.any_at = self.now;
         self.counts.heard.entry(stream.symbol.clone()).or_default()[stream.kind.index()] += 1;
+        self.counts.heard_on.entry((id, stream.symbol.clone())).or_default()[stream.kind.index()] += 1;
         self.session.frame(MonoNanos(self.now), id, "data", &Outcome::Messages(1));
         if stream.kind == StreamKind::Depth && !self.counts.whole.contains(&stream.symbol) {
             let symbol = stream.symbol;
@@ -351,9 +362,17 @@ impl World {
                     self.spent.push((self.now, weight));
                     self.at(80 * MILLI, Event::Rest(pull, purpose));
                 }
-                Action::Silent { symbol } => {
+                Action::Silent { symbol, kind: StreamKind::Depth, conn: None } => {
                     self.counts.whole.remove(&symbol);
                     self.asked.remove(&symbol);
+                }
+                Action::Silent { .. } => {}
+                Action::Left { symbol } => {
+                    // The checker forgets it.
+                    self.counts.whole.remove(&symbol);
+                    self.asked.remove(&symbol);
+                    self.counts.heard.remove(&symbol);
+                    self.heard_at.retain(|stream, _| stream.symbol != symbol);
                 }
                 Action::Tell { .. } => {}
             }
@@ -421,6 +440,27 @@ impl World {
                 self.later(conn, stream, number);
             }
         }
+    }
+
+    /// A symbol is recorded from now on, with trades, quotes and depth; its streams speak as often as the others.
+    pub fn join(&mut self, symbol: &str, mean_ns: u64) {
+        for kind in StreamKind::ALL {
+            let stream = protocol::stream(kind, symbol);
+            self.mean_ns.insert(stream.clone(), mean_ns);
+            self.cared_at.insert(stream.clone(), self.now);
+            if !self.streams.contains(&stream) {
+                self.streams.push(stream);
+            }
+        }
+        self.session.join(MonoNanos(self.now), symbol);
+        self.carry_out();
+    }
+
+    /// A symbol is not recorded any more.
+    pub fn leave(&mut self, symbol: &str) {
+        self.streams.retain(|stream| stream.symbol != symbol);
+        self.session.leave(MonoNanos(self.now), symbol);
+        self.carry_out();
     }
 
     /// At any time each stream is heard, or something is done for it within a minute and its limit.

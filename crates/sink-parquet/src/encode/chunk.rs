@@ -185,6 +185,10 @@ fn statistics(descr: &ColumnDescriptor, bounds: Option<[Vec<u8>; 2]>, nulls: u32
             let bytes = |bytes: Vec<u8>| bytes.try_into().map(i64::from_le_bytes).ok();
             Ok(typed_statistics(descr, bounds.map(|pair| pair.map(bytes)), nulls))
         }
+        Type::DOUBLE => {
+            let bytes = |bytes: Vec<u8>| bytes.try_into().map(f64::from_le_bytes).ok();
+            Ok(typed_statistics(descr, bounds.map(|pair| pair.map(bytes)), nulls))
+        }
         Type::BYTE_ARRAY => {
             Ok(typed_statistics(descr, bounds.map(|pair| pair.map(|bytes| Some(ByteArray::from(bytes)))), nulls))
         }

@@ -24,7 +24,7 @@ pub(crate) use column::{Column, EncodeColumn};
 pub(crate) use delta::Delta;
 pub(crate) use dictionary::Dictionary;
 pub(crate) use text::ShortText;
-pub(crate) use value::{Word, Words};
+pub(crate) use value::{Float, Value, Word, Words};
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::Result;

@@ -109,6 +109,32 @@ impl Value for i128 {
     }
 }
 
+/// A float; never NaN, which statistics have no place for.
+#[derive(Clone, Copy)]
+pub(crate) struct Float(pub(crate) f64);
+
+/// By bits: 0 and -0 are two values.
+impl PartialEq for Float {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl Value for Float {
+    fn hash(self) -> u32 {
+        mix(self.0.to_bits())
+    }
+
+    fn put_plain(self, _words: &[String], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_le_bytes());
+    }
+
+    /// -0 before 0, as the format asks of bounds.
+    fn is_less(self, other: Self, _words: &[String]) -> bool {
+        self.0.total_cmp(&other.0).is_lt()
+    }
+}
+
 /// A text out of the column's list, by its place there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(pub(crate) u32);

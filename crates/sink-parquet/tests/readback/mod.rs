@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a file that does not read back as written fails its test")]
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Decimal128Type, Int64Type, TimestampNanosecondType, UInt8Type, UInt32Type, UInt64Type};
+use arrow_array::types::{
+    Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType, UInt8Type, UInt32Type, UInt64Type,
+};
 use arrow_array::{Array, ArrowPrimitiveType, RecordBatch};
-use feedd_core::Instruments;
+use feedd_core::{Instruments, STRATEGY_VENUE};
 use feedd_model::{
-    Book, BookAction, Decimal, Epoch, Event, EventBody, EventHead, Flags, Gap, GapReason, InstrumentId, Level, Quote,
-    Seq, Side, Status, StatusCode, Trade, TradeId, UnixNanos, VenueSeq,
+    Action, Bar, BarFlags, Book, BookAction, Decimal, Derived, Epoch, Equity, Event, EventBody, EventHead, Fill, Flags,
+    Gap, GapReason, InstrumentId, Level, Money, Outcome, Quote, Seq, Side, Signal, Status, StatusCode, Sum, Trade,
+    TradeId, UnixNanos, VenueSeq,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
@@ -41,7 +44,14 @@ fn read_file(path: &Path, instruments: &Instruments) -> Vec<(Epoch, Seq, Event)>
     for batch in reader {
         let batch = batch.unwrap();
         for row in 0..batch.num_rows() {
-            rows.push(Row { batch: &batch, row }.event(&dataset, &venue, instruments));
+            let row = Row { batch: &batch, row };
+            if let Some(record) = row.record(&dataset, &venue, instruments) {
+                let (epoch, first) = row.place();
+                let slots = record.to_events();
+                rows.extend((first.0..).map(Seq).zip(slots.events()).map(|(seq, event)| (epoch, seq, *event)));
+            } else {
+                rows.push(row.event(&dataset, &venue, instruments));
+            }
         }
     }
     rows
@@ -53,12 +63,106 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn event(&self, dataset: &str, venue: &str, instruments: &Instruments) -> (Epoch, Seq, Event) {
-        let symbol = self.text("symbol");
-        let instrument = match &symbol {
-            None => InstrumentId::NONE,
-            Some(symbol) => instruments.resolve(venue, symbol).unwrap(),
+    fn place(&self) -> (Epoch, Seq) {
+        let seq = Seq(self.get::<Int64Type>("seq").unwrap().try_into().unwrap());
+        (Epoch(self.get::<UInt32Type>("epoch").unwrap()), seq)
+    }
+
+    fn instrument(&self, venue: &str, instruments: &Instruments) -> InstrumentId {
+        self.text("symbol").map_or(InstrumentId::NONE, |symbol| instruments.resolve(venue, &symbol).unwrap())
+    }
+
+    /// `None` for datasets of events.
+    fn record(&self, dataset: &str, venue: &str, instruments: &Instruments) -> Option<Derived> {
+        let instrument = self.instrument(venue, instruments);
+        let number = || self.get::<UInt64Type>("number").unwrap();
+        let at = |name| self.time(name).unwrap();
+        let known = instruments.len();
+        let strategy = || instruments.resolve(STRATEGY_VENUE, &self.text("strategy").unwrap()).unwrap();
+        let price = |name| self.decimal(name).unwrap();
+        let record = match dataset {
+            "bars" => Derived::Bar(self.bar(instrument)),
+            "signals" => Derived::Signal(Signal {
+                instrument,
+                strategy: strategy(),
+                at: at("at_ts"),
+                action: if self.text("action").unwrap() == "buy" { Action::Buy } else { Action::Sell },
+                size: self.decimal("size"),
+                price: price("price"),
+                value: self.get::<Float64Type>("value").unwrap_or(f64::NAN),
+                number: number(),
+            }),
+            "fills" => Derived::Fill(Fill {
+                instrument,
+                strategy: strategy(),
+                signal: self.get::<UInt64Type>("signal").unwrap(),
+                at: at("at_ts"),
+                ordered_at: at("ordered_ts"),
+                side: if self.text("side").unwrap() == "buy" { Side::Buy } else { Side::Sell },
+                outcome: *Outcome::ALL.iter().find(|o| Some(o.name()) == self.text("outcome").as_deref()).unwrap(),
+                price: price("price"),
+                size: price("size"),
+                position: price("position"),
+                fee: self.money("fee"),
+                realised: self.money("realised"),
+                cash: self.money("cash"),
+                cost: self.money("cost"),
+                number: number(),
+            }),
+            "equity" => Derived::Equity(Equity {
+                instrument,
+                strategy: strategy(),
+                at: at("at_ts"),
+                price: price("price"),
+                position: price("position"),
+                cash: self.money("cash"),
+                equity: self.money("equity"),
+                realised: self.money("realised"),
+                unrealised: self.money("unrealised"),
+                number: number(),
+            }),
+            _ => return None,
         };
+        assert_eq!(instruments.len(), known, "every name was in the dictionary");
+        Some(record)
+    }
+
+    fn bar(&self, instrument: InstrumentId) -> Bar {
+        let flags = BarFlags::from_bits(self.get::<UInt8Type>("flags").unwrap());
+        let names = BarFlags::NAMES.iter().enumerate().filter(|(bit, _)| flags.bits() >> bit & 1 == 1);
+        let names: Vec<&str> = names.map(|(_, name)| *name).collect();
+        let state = if names.is_empty() { "complete".to_owned() } else { names.join("+") };
+        assert_eq!(self.text("state").unwrap(), state);
+        let mark = |name| u16::try_from(self.get::<UInt32Type>(name).unwrap()).unwrap();
+        let price = |name| self.decimal(name).unwrap();
+        let sum = |name| Sum::from_parts(self.get::<Decimal128Type>(name).unwrap(), 18).unwrap();
+        Bar {
+            instrument,
+            interval: self.text("interval").unwrap().parse().unwrap(),
+            start: self.time("start_ts").unwrap(),
+            end: self.time("end_ts").unwrap(),
+            closed_at: self.time("closed_ts").unwrap(),
+            open: price("open"),
+            high: price("high"),
+            low: price("low"),
+            close: price("close"),
+            volume: sum("volume"),
+            buy_volume: sum("buy_volume"),
+            notional: sum("notional"),
+            trades: self.get::<UInt32Type>("trades").unwrap(),
+            flags,
+            revision: mark("revision"),
+            quality_bp: mark("quality_bp"),
+            number: self.get::<UInt64Type>("number").unwrap(),
+        }
+    }
+
+    fn money(&self, name: &str) -> Money {
+        Money::from_mantissa(self.get::<Decimal128Type>(name).unwrap())
+    }
+
+    fn event(&self, dataset: &str, venue: &str, instruments: &Instruments) -> (Epoch, Seq, Event) {
+        let instrument = self.instrument(venue, instruments);
         let bits = self.get::<UInt8Type>("flags").unwrap();
         let all = [Flags::AFTER_GAP, Flags::REPLAYED, Flags::BACKFILLED, Flags::DOUBTFUL_CLOCK, Flags::PRICE_JUMP];
         let set = all.into_iter().filter(|flag| bits & flag.bits() != 0);
@@ -80,8 +184,8 @@ impl Row<'_> {
             }),
             other => panic!("no dataset {other}"),
         };
-        let seq = Seq(self.get::<Int64Type>("seq").unwrap().try_into().unwrap());
-        (Epoch(self.get::<UInt32Type>("epoch").unwrap()), seq, Event::new(head, body))
+        let (epoch, seq) = self.place();
+        (epoch, seq, Event::new(head, body))
     }
 
     fn trade(&self) -> EventBody {

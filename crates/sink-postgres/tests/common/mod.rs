@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers fail the test that calls them; not every test uses each")]
 
 use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::Sign;
 use feedd_core::contract::sink::{STREAM, batch, instruments};
-use feedd_core::{Instruments, Sink, SinkError};
+use feedd_core::{Instruments, STRATEGY_VENUE, Sink, SinkError};
 use feedd_model::{
-    Book, BookAction, Decimal, Epoch, Event, EventBody, EventHead, Flags, Gap, GapReason, InstrumentId, Level,
-    MonoNanos, Quote, Seq, Side, Status, StatusCode, Trade, TradeId, UnixNanos, VenueSeq,
+    Action, Bar, BarFlags, Book, BookAction, Decimal, Derived, Epoch, Equity, Event, EventBody, EventHead, Fill, Flags,
+    Gap, GapReason, InstrumentId, Level, Money, MonoNanos, Outcome, Quote, Seq, Side, Signal, Status, StatusCode, Sum,
+    Trade, TradeId, UnixNanos, VenueSeq,
 };
 use feedd_sink_postgres::{Layout, PostgresConfig, PostgresSink};
 use feedd_testkit::postgres::Server;
@@ -69,8 +71,13 @@ impl Store {
 
     /// Every (epoch, seq) of every dataset, sorted, duplicates included.
     pub(crate) fn identities(&self) -> Vec<(u64, u64)> {
-        let datasets = ["trades", "quotes", "books", "levels", "gaps", "status"];
-        let all: Vec<String> = datasets.iter().map(|name| format!("SELECT epoch, seq FROM {name}")).collect();
+        let datasets = ["trades", "quotes", "books", "levels", "gaps", "status", "signals"];
+        let whole = ["bars", "fills", "equity"];
+        let all = datasets.iter().map(|name| format!("SELECT epoch, seq FROM {name}"));
+        // A row stands for the three events of its record.
+        let whole =
+            whole.iter().map(|name| format!("SELECT epoch, seq + part FROM {name}, generate_series(0, 2) AS part"));
+        let all: Vec<String> = all.chain(whole).collect();
         let text = self.sql(&format!("{} ORDER BY 1, 2", all.join(" UNION ALL ")));
         let rows = text.lines().map(|line| line.split_once('|').unwrap());
         rows.map(|(epoch, seq)| (epoch.parse().unwrap(), seq.parse().unwrap())).collect()
@@ -195,7 +202,165 @@ pub(crate) fn read_all(store: &Store) -> Vec<(Epoch, Seq, Event)> {
         ));
         assert_eq!(wrong, "0", "times of {dataset}");
     }
+    events.extend(read_records(store));
     events
+}
+
+/// The events of every derived record, by the views.
+fn read_records(store: &Store) -> Vec<(Epoch, Seq, Event)> {
+    let own = [
+        (
+            "bars",
+            "interval, start_ts, end_ts, closed_ts, open, high, low, close, volume, buy_volume, notional, trades, flags, \
+             revision, quality_bp, number, state, vwap",
+            vec!["start", "end", "closed"],
+        ),
+        ("signals", "strategy, at_ts, action, size, price, coalesce(value, 'NaN'), number", vec!["at"]),
+        (
+            "fills",
+            "strategy, signal, at_ts, ordered_ts, side, outcome, price, size, position, fee, realised, cash, cost, number, \
+             average_cost",
+            vec!["at", "ordered"],
+        ),
+        ("equity", "strategy, at_ts, price, position, cash, equity, realised, unrealised, number", vec!["at"]),
+    ];
+    let mut events = Vec::new();
+    for (dataset, columns, times) in own {
+        let text =
+            store.sql(&format!("SELECT epoch, seq, venue, symbol, {columns} FROM {dataset} WHERE stream = {STREAM}"));
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split('|').collect();
+            let record = read_record(dataset, &fields[2..], &store.instruments);
+            let (epoch, first): (u32, u64) = (fields[0].parse().unwrap(), fields[1].parse().unwrap());
+            let slots = record.to_events();
+            let seqs = (first..).map(Seq);
+            events.extend(seqs.zip(slots.events()).map(|(seq, event)| (Epoch(epoch), seq, *event)));
+        }
+        for time in times {
+            let wrong = store.sql(&format!(
+                "SELECT count(*) FROM {dataset} \
+                 WHERE extract(epoch FROM {time}_time) * 1000000 IS DISTINCT FROM floor({time}_ts / 1000.0)"
+            ));
+            assert_eq!(wrong, "0", "times of {dataset}");
+        }
+    }
+    events
+}
+
+fn read_record(dataset: &str, fields: &[&str], instruments: &Instruments) -> Derived {
+    let known = instruments.len();
+    let instrument = instruments.resolve(fields[0], fields[1]).unwrap();
+    let own = &fields[2..];
+    let price = |at: usize| decimal(own[at]).unwrap();
+    let number = |at: usize| own[at].parse::<u64>().unwrap();
+    let at = |at: usize| UnixNanos(own[at].parse().unwrap());
+    let strategy = || instruments.resolve(STRATEGY_VENUE, own[0]).unwrap();
+    let record = match dataset {
+        "bars" => {
+            let flags = BarFlags::from_bits(own[12].parse().unwrap());
+            assert_eq!(own[16], flags.to_string());
+            assert_quotient(own[17], own[10], own[8]);
+            Derived::Bar(Bar {
+                instrument,
+                interval: own[0].parse().unwrap(),
+                start: at(1),
+                end: at(2),
+                closed_at: at(3),
+                open: price(4),
+                high: price(5),
+                low: price(6),
+                close: price(7),
+                volume: sum(own[8]),
+                buy_volume: sum(own[9]),
+                notional: sum(own[10]),
+                trades: own[11].parse().unwrap(),
+                flags,
+                revision: own[13].parse().unwrap(),
+                quality_bp: own[14].parse().unwrap(),
+                number: number(15),
+            })
+        }
+        "signals" => Derived::Signal(Signal {
+            instrument,
+            strategy: strategy(),
+            at: at(1),
+            action: if own[2] == "buy" { Action::Buy } else { Action::Sell },
+            size: decimal(own[3]),
+            price: price(4),
+            value: own[5].parse().unwrap(),
+            number: number(6),
+        }),
+        "fills" => {
+            assert_quotient(own[14], own[12], own[8]);
+            Derived::Fill(Fill {
+                instrument,
+                strategy: strategy(),
+                signal: number(1),
+                at: at(2),
+                ordered_at: at(3),
+                side: if own[4] == "buy" { Side::Buy } else { Side::Sell },
+                outcome: *Outcome::ALL.iter().find(|outcome| outcome.name() == own[5]).unwrap(),
+                price: price(6),
+                size: price(7),
+                position: price(8),
+                fee: money(own[9]),
+                realised: money(own[10]),
+                cash: money(own[11]),
+                cost: money(own[12]),
+                number: number(13),
+            })
+        }
+        _ => Derived::Equity(Equity {
+            instrument,
+            strategy: strategy(),
+            at: at(1),
+            price: price(2),
+            position: price(3),
+            cash: money(own[4]),
+            equity: money(own[5]),
+            realised: money(own[6]),
+            unrealised: money(own[7]),
+            number: number(8),
+        }),
+    };
+    assert_eq!(instruments.len(), known, "every name was in the dictionary");
+    record
+}
+
+/// A column that is the quotient of two others, rounded half to even at the 18th decimal; nothing for a divisor of 0.
+fn assert_quotient(quotient: &str, dividend: &str, divisor: &str) {
+    let divisor: BigDecimal = divisor.parse().unwrap();
+    if divisor.sign() == Sign::NoSign {
+        return assert_eq!(quotient, "");
+    }
+    let dividend: BigDecimal = dividend.parse().unwrap();
+    let found: BigDecimal = quotient.parse().unwrap();
+    // By the definition: no further away than half a unit, and in the middle the last digit is even.
+    let twice = (&found * &divisor - &dividend).abs() * BigDecimal::from(2);
+    let unit = divisor.abs() * BigDecimal::new(1.into(), 18);
+    let is_even = (&found * BigDecimal::new(5.into(), -17)).is_integer();
+    assert!(twice < unit || (twice == unit && is_even), "{dividend} / {divisor} is not {quotient}");
+}
+
+fn sum(text: &str) -> Sum {
+    let (mantissa, scale) = digits(text);
+    Sum::from_parts(mantissa, scale).unwrap()
+}
+
+fn money(text: &str) -> Money {
+    let (mantissa, scale) = digits(text);
+    Money::from_mantissa(mantissa * 10i128.pow(18 - scale))
+}
+
+/// The shortest mantissa and its scale.
+fn digits(text: &str) -> (i128, u32) {
+    let value: BigDecimal = text.parse().unwrap();
+    let (mantissa, scale) = value.normalized().into_bigint_and_exponent();
+    let mantissa: i128 = mantissa.to_string().parse().unwrap();
+    match u32::try_from(scale) {
+        Ok(scale) => (mantissa, scale),
+        Err(_) => (mantissa * 10i128.pow(u32::try_from(-scale).unwrap()), 0),
+    }
 }
 
 fn read_line(dataset: &str, line: &str, instruments: &Instruments) -> (Epoch, Seq, Event) {
@@ -300,10 +465,6 @@ fn decimal(text: &str) -> Option<Decimal> {
     if text.is_empty() {
         return None;
     }
-    let value: BigDecimal = text.parse().unwrap();
-    let (mantissa, scale) = value.normalized().into_bigint_and_exponent();
-    let (mantissa, scale): (i128, i64) = (mantissa.to_string().parse().unwrap(), scale);
-    let (mantissa, scale) =
-        if scale < 0 { (mantissa * 10i128.pow(u32::try_from(-scale).unwrap()), 0) } else { (mantissa, scale) };
+    let (mantissa, scale) = digits(text);
     Some(Decimal::new(i64::try_from(mantissa).unwrap(), u8::try_from(scale).unwrap()).unwrap())
 }

@@ -3,7 +3,7 @@
 //! The first line of each file is its header: `tape 1 {"source":…,"run":…,"part":…,"rules":…}`. A capture whose first line
 //! is none is a recording of somebody else's, and stays as it is.
 
-use crate::check::{BookRule, Rules, TradeIds};
+use crate::check::{BookRule, KnownTrades, Rules, StreamKind, TradeIds};
 use std::fmt;
 
 /// First words of a header; the number is the format's.
@@ -58,8 +58,14 @@ pub enum TapeNote {
     Opened,
     /// It ended, with the venue's close code or 0.
     Closed(u16),
-    /// A symbol should have spoken and did not.
+    /// A symbol should have spoken and did not. Tapes of before say so of a symbol alone.
     Silent(String),
+    /// A stream should have spoken and did not: on the line's connection, or with the connection `-` on every one.
+    Mute(StreamKind, String),
+    /// Earlier starts have stored these trades of a symbol.
+    Known(String, Box<KnownTrades>),
+    /// A symbol is not recorded any more, by order.
+    Left(String),
     /// The session is over.
     Ended,
     /// The wall clock was set by so many nanoseconds before the frames that follow; 0: not since the ones before.
@@ -69,6 +75,9 @@ pub enum TapeNote {
 }
 
 impl TapeNote {
+    /// The connection of a line that is of none.
+    pub const EVERYWHERE: &str = "-";
+
     /// Reads a note; `None` for words of others.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -78,6 +87,12 @@ impl TapeNote {
             ("ended", "") => Some(Self::Ended),
             ("closed", code) => code.parse().ok().map(Self::Closed),
             ("silent", symbol) if !symbol.is_empty() => Some(Self::Silent(symbol.to_owned())),
+            ("left", symbol) if !symbol.is_empty() => Some(Self::Left(symbol.to_owned())),
+            ("mute", stream) => {
+                let (kind, symbol) = stream.split_once(' ').filter(|(_, symbol)| !symbol.is_empty())?;
+                Some(Self::Mute(StreamKind::from_name(kind)?, symbol.to_owned()))
+            }
+            ("known", json) => known_of(json),
             ("clock", step) => step.parse().ok().map(Self::Clock),
             ("dropped", count) => count.parse().ok().map(Self::Dropped),
             _ => None,
@@ -91,11 +106,22 @@ impl fmt::Display for TapeNote {
             Self::Opened => f.write_str("opened"),
             Self::Closed(code) => write!(f, "closed {code}"),
             Self::Silent(symbol) => write!(f, "silent {symbol}"),
+            Self::Left(symbol) => write!(f, "left {symbol}"),
             Self::Ended => f.write_str("ended"),
+            Self::Mute(kind, symbol) => write!(f, "mute {} {symbol}", kind.name()),
+            Self::Known(symbol, trades) => {
+                write!(f, "known {}", serde_json::json!({"symbol": symbol, "trades": trades.to_json()}))
+            }
             Self::Clock(step) => write!(f, "clock {step}"),
             Self::Dropped(count) => write!(f, "dropped {count}"),
         }
     }
+}
+
+fn known_of(json: &str) -> Option<TapeNote> {
+    let json: serde_json::Value = serde_json::from_str(json).ok()?;
+    let known = KnownTrades::from_json(&json["trades"])?;
+    Some(TapeNote::Known(json["symbol"].as_str()?.to_owned(), Box::new(known)))
 }
 
 /// `join_first dense global`; a checksum carries its depth: `checksum:10`.
@@ -109,12 +135,7 @@ fn text_of(rules: Rules) -> String {
         BookRule::Connection => "connection".to_owned(),
         BookRule::Unchecked => "unchecked".to_owned(),
     };
-    let trades = match rules.trades {
-        TradeIds::Dense => "dense",
-        TradeIds::DenseNewestFirst => "dense_newest_first",
-        TradeIds::Learned => "learned",
-        TradeIds::Opaque => "opaque",
-    };
+    let trades = rules.trades.name();
     let scope = if rules.is_global { "global" } else { "connection" };
     format!("{book} {trades} {scope}")
 }
@@ -138,13 +159,7 @@ fn rules_of(text: &str) -> Option<Rules> {
             *PLAIN.iter().find(|book| names(**book).split(' ').next() == Some(word))?
         }
     };
-    let trades = match words.next()? {
-        "dense" => TradeIds::Dense,
-        "dense_newest_first" => TradeIds::DenseNewestFirst,
-        "learned" => TradeIds::Learned,
-        "opaque" => TradeIds::Opaque,
-        _ => return None,
-    };
+    let trades = TradeIds::from_name(words.next()?)?;
     let is_global = match words.next()? {
         "global" => true,
         "connection" => false,
@@ -206,6 +221,8 @@ mod tests {
             ("opened", TapeNote::Opened),
             ("closed 1006", TapeNote::Closed(1006)),
             ("silent BTC/USD", TapeNote::Silent("BTC/USD".into())),
+            ("mute depth BTC/USD", TapeNote::Mute(StreamKind::Depth, "BTC/USD".into())),
+            ("left BTC/USD", TapeNote::Left("BTC/USD".into())),
             ("ended", TapeNote::Ended),
             ("clock -3600000000000", TapeNote::Clock(-3_600_000_000_000)),
             ("dropped 12", TapeNote::Dropped(12)),
@@ -213,7 +230,19 @@ mod tests {
         for (text, note) in cases {
             assert_eq!((note.to_string().as_str(), TapeNote::parse(text)), (text, Some(note)));
         }
-        for other in ["", "open", "closed", "closed x", "silent", "opened now", "clock", "ping"] {
+        for other in [
+            "",
+            "open",
+            "closed",
+            "closed x",
+            "silent",
+            "mute depth",
+            "mute odd BTC/USD",
+            "known {}",
+            "opened now",
+            "clock",
+            "ping",
+        ] {
             assert_eq!(TapeNote::parse(other), None, "{other}");
         }
     }

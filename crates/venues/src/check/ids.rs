@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 pub const HOLES_MAX: usize = 1024;
 
 /// The ids seen: all from `low` to `high`, but for the holes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdSet {
     seen: Option<(u64, u64)>,
     /// Unseen ids between, ascending, none touching another.
@@ -85,6 +85,28 @@ impl IdSet {
             let oldest = self.holes.remove(0);
             self.forgotten += *oldest.end() - *oldest.start() + 1;
         }
+    }
+
+    /// The lowest and the highest id seen.
+    #[must_use]
+    pub const fn seen(&self) -> Option<(u64, u64)> {
+        self.seen
+    }
+
+    /// Every id from `low` to `high` but for the holes; `None` when that is no set of ids: holes that do not lie between,
+    /// in ascending order, apart from each other.
+    #[must_use]
+    pub fn with_holes((low, high): (u64, u64), holes: Vec<RangeInclusive<u64>>) -> Option<Self> {
+        let mut free = low;
+        for hole in &holes {
+            // Two ids seen stand between two holes, were it one and the same.
+            if *hole.start() <= free || hole.end() < hole.start() || *hole.end() >= high {
+                return None;
+            }
+            free = *hole.end() + 1;
+        }
+        let is_set = low <= high && holes.len() <= HOLES_MAX;
+        is_set.then_some(Self { seen: Some((low, high)), holes, forgotten: 0 })
     }
 
     /// The highest id seen.

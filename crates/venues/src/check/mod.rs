@@ -9,16 +9,20 @@
 
 pub mod book;
 pub mod ids;
+mod known;
 mod kraken_crc;
 mod links;
 mod own;
 mod sequence;
+mod stream_kind;
 mod track;
 mod trades;
 
+pub use known::KnownTrades;
 pub use links::LinkId;
 pub use own::Own;
 pub use sequence::BookRule;
+pub use stream_kind::StreamKind;
 pub use trades::TradeIds;
 
 use crate::message::Message;
@@ -29,6 +33,7 @@ use links::Links;
 use own::Hole;
 use rustc_hash::FxHashMap;
 use track::{Scene, Track};
+use trades::TradeTrack;
 
 /// How a venue's messages are to be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +91,10 @@ pub struct Checker {
     rules: Rules,
     links: Links,
     tracks: FxHashMap<InstrumentId, Track>,
+    /// What earlier starts have stored, by symbol, of instruments that have not spoken yet.
+    known: FxHashMap<Box<str>, KnownTrades>,
+    /// The trades of instruments that have left, for when they come back.
+    left: FxHashMap<InstrumentId, TradeTrack>,
     /// Instruments whose trades left a hole, or were answered, in this frame.
     touched: Vec<InstrumentId>,
     wants: Vec<Want>,
@@ -101,6 +110,8 @@ impl Checker {
             rules,
             links: Links::default(),
             tracks: FxHashMap::default(),
+            known: FxHashMap::default(),
+            left: FxHashMap::default(),
             touched: Vec::new(),
             wants: Vec::new(),
             own: Own::default(),
@@ -108,9 +119,16 @@ impl Checker {
         }
     }
 
+    /// Earlier starts have stored these trades of a symbol: they are not stored again, and what is missing behind them is
+    /// marked and asked for. To be told before its first message.
+    pub fn know(&mut self, symbol: &str, known: KnownTrades) {
+        self.known.insert(symbol.into(), known);
+    }
+
     /// A connection was opened and subscribed.
     pub fn opened(&mut self, conn: &str, at: Option<UnixNanos>, burst: &mut Burst) {
-        self.links.open(conn, at);
+        let place = self.links.open(conn, at);
+        self.tracks.values_mut().for_each(|track| track.heard_on[place] = [0; StreamKind::ALL.len()]);
         self.own.status(InstrumentId::NONE, StatusCode::Connected, 0, at, burst);
     }
 
@@ -131,11 +149,31 @@ impl Checker {
         }
     }
 
-    /// A symbol that should have spoken was silent although its connection is open.
-    pub fn silent(&mut self, instrument: InstrumentId) {
-        if let Some(track) = self.tracks.get_mut(&instrument) {
-            track.go_away();
+    /// A stream that should have spoken was silent although its connection is open. `kind`: `None` for all of the instrument.
+    /// `conn`: only there; nothing is missing then where it is not what counts, and where it is, another connection counts
+    /// from now on.
+    pub fn silent(&mut self, instrument: InstrumentId, kind: Option<StreamKind>, conn: Option<&str>) {
+        let Some(track) = self.tracks.get_mut(&instrument) else { return };
+        let (Some(kind), Some(conn)) = (kind, conn) else { return track.fall_silent(kind) };
+        if self.rules.is_global || !self.links.id(conn).is_some_and(|link| track.gives_up(kind, link)) {
+            return;
         }
+        track.fall_silent(Some(kind));
+        if kind == StreamKind::Depth {
+            self.wants.push(Want::Resubscribe { symbol: track.symbol.to_string() });
+        }
+    }
+
+    /// An instrument is not recorded any more, by order: an interruption that no message has ended lasts until now, and a status
+    /// says that nothing follows. When it comes back, it goes on from the trades that are known.
+    pub fn left(&mut self, instrument: InstrumentId, at: Option<UnixNanos>, burst: &mut Burst) {
+        if let Some(mut track) = self.tracks.remove(&instrument) {
+            if let Some(since) = track.take_away() {
+                self.own.gap(instrument, &Hole::away(since, at), at, burst);
+            }
+            self.left.insert(instrument, track.trades);
+        }
+        self.own.status(instrument, StatusCode::Ended, 0, at, burst);
     }
 
     /// The source ends: interruptions that no message has ended are marked as lasting until now.
@@ -164,7 +202,16 @@ impl Checker {
         burst: &mut Burst,
     ) -> Judgement {
         self.last_ts = recv_ts.or(self.last_ts);
-        let track = self.tracks.entry(instrument).or_insert_with(|| Track::new(message.symbol()));
+        let (rules, known, wants, left) = (self.rules, &mut self.known, &mut self.wants, &mut self.left);
+        let begin = || match left.remove(&instrument) {
+            Some(trades) => {
+                let mut track = Track::new(message.symbol());
+                track.trades = trades;
+                track
+            }
+            None => begin(message.symbol(), rules, known, wants),
+        };
+        let track = self.tracks.entry(instrument).or_insert_with(begin);
         let mut scene = Scene {
             instrument,
             recv_ts,
@@ -252,6 +299,12 @@ impl Checker {
         self.tracks.get(&instrument)?.book.book()
     }
 
+    /// Receive time of the last depth message of an instrument.
+    #[must_use]
+    pub fn book_at(&self, instrument: InstrumentId) -> Option<UnixNanos> {
+        self.tracks.get(&instrument)?.book_ts
+    }
+
     /// Messages of an instrument that came on connections since the start, also those that were known already: trades,
     /// quotes, depth messages.
     #[must_use]
@@ -259,9 +312,32 @@ impl Checker {
         self.tracks.get(&instrument).map_or([0; 3], |track| track.heard)
     }
 
+    /// Of these, those that came on one connection since it was opened.
+    #[must_use]
+    pub fn heard_on(&self, instrument: InstrumentId, conn: &str) -> [u64; 3] {
+        let heard = self.links.place_of(conn).zip(self.tracks.get(&instrument));
+        heard.map_or([0; 3], |(place, track)| track.heard_on[place])
+    }
+
     /// The first and last trade of a range that are still missing.
     #[must_use]
     pub fn still_missing(&self, instrument: InstrumentId, first: u64, last: u64) -> Option<(u64, u64)> {
         self.tracks.get(&instrument)?.trades.still_missing(first, last)
     }
+}
+
+/// The first message of an instrument: goes on from what earlier starts have stored of its trades.
+#[cold]
+fn begin(symbol: &str, rules: Rules, known: &mut FxHashMap<Box<str>, KnownTrades>, wants: &mut Vec<Want>) -> Track {
+    let mut track = Track::new(symbol);
+    if let Some(known) = known.remove(symbol) {
+        let (trades, holes) = TradeTrack::after(rules.trades, known);
+        track.trades = trades;
+        let want = |hole: std::ops::RangeInclusive<u64>| {
+            let (first, last) = hole.into_inner();
+            Want::Trades { symbol: symbol.to_owned(), first, last }
+        };
+        wants.extend(holes.into_iter().map(want));
+    }
+    track
 }

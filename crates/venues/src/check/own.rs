@@ -33,6 +33,11 @@ impl Hole {
     pub(super) const fn away(from_ts: Option<UnixNanos>, to_ts: Option<UnixNanos>) -> Self {
         Self { reason: GapReason::Disconnected, first: None, last: None, from_ts, to_ts, events: None }
     }
+
+    /// The venue's numbers do not follow, and do not say by how many.
+    pub(super) const fn unnumbered(from_ts: Option<UnixNanos>, to_ts: Option<UnixNanos>) -> Self {
+        Self { reason: GapReason::VenueSequence, first: None, last: None, from_ts, to_ts, events: None }
+    }
 }
 
 impl Own {

@@ -28,7 +28,7 @@ pub enum BookRule {
     },
     /// Coinbase Advanced: the connection's own sequence covers every frame on it; see `Checker::connection_sequence`.
     Connection,
-    /// The venue gives nothing to check by (Coinbase Exchange `level2_batch`).
+    /// The venue gives nothing to check by (Coinbase Exchange `level2_batch`), but that the best bid is below the best ask.
     Unchecked,
 }
 
@@ -69,8 +69,8 @@ struct Waiting {
 enum State {
     /// No snapshot yet, or something was missing since.
     Waiting,
-    /// Whole up to `last`; `is_joined` once a change has followed the snapshot.
-    Whole { last: i64, is_joined: bool },
+    /// Whole up to `last`; `is_joined` once a change has followed the snapshot. `base`: the lowest number since it is whole.
+    Whole { last: i64, is_joined: bool, base: i64 },
 }
 
 /// The depth messages of one instrument.
@@ -139,7 +139,8 @@ impl BookTrack {
         let was_whole = self.last().is_some();
         self.book.clear();
         self.book.apply(message.bids, message.asks);
-        self.state = State::Whole { last: number(message.seq_last).unwrap_or(0), is_joined: true };
+        let last = number(message.seq_last).unwrap_or(0);
+        self.state = State::Whole { last, is_joined: true, base: last };
         match self.check(rule, message) {
             Step::Fine if was_whole => Step::Fine,
             Step::Fine => Step::Whole,
@@ -159,7 +160,7 @@ impl BookTrack {
         }
         self.book.clear();
         self.book.apply(message.bids, message.asks);
-        self.state = State::Whole { last: snapshot, is_joined: false };
+        self.state = State::Whole { last: snapshot, is_joined: false, base: snapshot };
         let (waiting, levels) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.waiting_levels));
         let mut start = kept.checked_sub(1).map_or(0, |before| waiting[before].end);
         let mut step = Step::Whole;
@@ -213,24 +214,27 @@ impl BookTrack {
     /// Whether a change follows a whole book; moves its position.
     #[inline]
     fn follow(&mut self, rule: BookRule, change: &Waiting) -> Step {
-        let State::Whole { last, is_joined } = self.state else { return Step::Fine };
+        let State::Whole { last, is_joined, base } = self.state else { return Step::Fine };
+        // Numbers from before the snapshot are no repetition: the venue counts anew, and without this the book would stand
+        // still until its numbers are reached again.
+        let is_known = change.last <= last && (change.last >= base || !is_joined);
         let follows = match rule {
-            BookRule::JoinFirst if change.last <= last => return Step::Stale,
-            BookRule::JoinFirst if is_joined => change.first <= last + 1,
+            BookRule::JoinFirst if is_known => return Step::Stale,
+            BookRule::JoinFirst if is_joined => change.last > last && change.first <= last + 1,
             BookRule::JoinPrevious if is_joined && change.previous == Some(last) => true,
-            BookRule::JoinPrevious if is_joined && change.last <= last => return Step::Stale,
-            BookRule::JoinPrevious if is_before(rule, change.last, last) => return Step::Stale,
+            BookRule::JoinPrevious if is_joined && is_known => return Step::Stale,
+            BookRule::JoinPrevious if !is_joined && is_before(rule, change.last, last) => return Step::Stale,
             BookRule::JoinFirst | BookRule::JoinPrevious if !is_joined => joins(rule, change, last),
             BookRule::JoinFirst | BookRule::JoinPrevious => false,
             BookRule::Previous => match change.previous {
                 None => true,
                 Some(previous) if previous == last => true,
-                Some(previous) if previous < last && change.last <= last => return Step::Stale,
+                Some(previous) if previous < last && is_known => return Step::Stale,
                 Some(_) => false,
             },
             BookRule::Next if change.last == last + 1 => true,
             // 1 is a restart of the venue's service, which sends a snapshot; without one something is missing.
-            BookRule::Next if change.last <= last && change.last != 1 => return Step::Stale,
+            BookRule::Next if is_known && change.last != 1 => return Step::Stale,
             BookRule::Next => false,
             BookRule::Checksum { .. } | BookRule::Connection | BookRule::Unchecked => true,
         };
@@ -244,14 +248,21 @@ impl BookTrack {
             let is_ahead = until > last;
             return Step::Hole { first: is_ahead.then(|| last + 1), last: is_ahead.then_some(until) };
         }
-        self.state = State::Whole { last: change.last, is_joined: true };
+        self.state = State::Whole { last: change.last, is_joined: true, base: base.min(change.last) };
         Step::Fine
     }
 
     /// The checksum, where there is one.
     #[inline]
     fn check(&mut self, rule: BookRule, message: &BookMsg<'_>) -> Step {
-        let BookRule::Checksum { depth } = rule else { return Step::Fine };
+        let BookRule::Checksum { depth } = rule else {
+            // Where nothing else can be checked: a book whose sides meet lacks something.
+            if rule == BookRule::Unchecked && self.book.is_crossed() {
+                self.lose();
+                return Step::Hole { first: None, last: None };
+            }
+            return Step::Fine;
+        };
         self.book.cut(usize::try_from(depth).unwrap_or(usize::MAX));
         let Some(expected) = message.checksum else { return Step::Fine };
         let is_right = |precision| checksum(&self.book, precision, &mut self.text) == Some(expected);

@@ -1,10 +1,10 @@
 //! What has been seen of one instrument, and what its next message is beside that.
 
-use super::links::{LinkId, Links};
+use super::links::{LinkId, Links, PLACES};
 use super::own::{Hole, Own};
 use super::sequence::{BookRule, BookTrack, Step};
 use super::trades::{TradeIds, TradeTrack};
-use super::{Judgement, Rules, Want};
+use super::{Judgement, Rules, StreamKind, Want};
 use crate::check::ids::RecentIds;
 use crate::message::{BookMsg, Message, QuoteMsg, TradeMsg};
 use feedd_core::Burst;
@@ -26,15 +26,25 @@ pub(super) struct Track {
     /// Whose depth messages and quotes count where numbers are not global.
     pub(super) book_link: Option<LinkId>,
     quote_link: Option<LinkId>,
-    last_ts: Option<UnixNanos>,
-    book_ts: Option<UnixNanos>,
+    /// Receive time of the last message of each kind.
+    last_ts: [Option<UnixNanos>; KINDS],
+    /// Of the last depth message.
+    pub(super) book_ts: Option<UnixNanos>,
     /// Receive time of the last message before an interruption that no message has ended yet.
     away_since: Option<Option<UnixNanos>>,
+    /// The same of each kind, where the others may have gone on.
+    silent_since: [Option<Option<UnixNanos>>; KINDS],
+    /// There is any of these.
+    is_interrupted: bool,
     /// Trades of the answer that is being read.
     pub(super) answered: u64,
     /// Messages heard on connections: trades, quotes, depth.
-    pub(super) heard: [u64; 3],
+    pub(super) heard: [u64; KINDS],
+    /// The same by the connections' places.
+    pub(super) heard_on: [[u64; KINDS]; PLACES],
 }
+
+const KINDS: usize = StreamKind::ALL.len();
 
 /// What judging a message needs to know and may change, beside the instrument's track.
 pub(super) struct Scene<'a> {
@@ -64,23 +74,57 @@ impl Track {
             depth_seen: RecentIds::default(),
             book_link: None,
             quote_link: None,
-            last_ts: None,
+            last_ts: [None; KINDS],
             book_ts: None,
             away_since: None,
+            silent_since: [None; KINDS],
+            is_interrupted: false,
             answered: 0,
-            heard: [0; 3],
+            heard: [0; KINDS],
+            heard_on: [[0; KINDS]; PLACES],
         }
     }
 
     /// Nothing is heard from now on, until its next message.
     pub(super) fn go_away(&mut self) {
-        self.away_since.get_or_insert(self.last_ts);
+        self.away_since.get_or_insert(self.last_ts.into_iter().max().flatten());
+        self.is_interrupted = true;
         self.lose_book();
+    }
+
+    /// Nothing of a kind is heard from now on, until its next message; `None`: of any.
+    pub(super) fn fall_silent(&mut self, kind: Option<StreamKind>) {
+        let Some(kind) = kind else { return self.go_away() };
+        self.silent_since[kind.index()].get_or_insert(self.last_ts[kind.index()]);
+        self.is_interrupted = true;
+        if kind == StreamKind::Depth {
+            self.lose_book();
+        }
+    }
+
+    /// If messages of a kind count on this connection: they count on any other one from now on.
+    pub(super) fn gives_up(&mut self, kind: StreamKind, link: LinkId) -> bool {
+        let counting = match kind {
+            StreamKind::Trades => return false,
+            StreamKind::Quotes => &mut self.quote_link,
+            StreamKind::Depth => &mut self.book_link,
+        };
+        counting.take_if(|counting| *counting == link).is_some()
     }
 
     /// Since when nothing was heard, if that has not been marked yet; it counts as marked then.
     pub(super) fn take_away(&mut self) -> Option<Option<UnixNanos>> {
-        self.away_since.take()
+        self.is_interrupted = false;
+        let silent = std::mem::take(&mut self.silent_since).into_iter().flatten();
+        self.away_since.take().into_iter().chain(silent).min()
+    }
+
+    /// The same of what a message of a kind ends.
+    #[cold]
+    fn resume(&mut self, kind: StreamKind) -> Option<Option<UnixNanos>> {
+        let silent = self.silent_since[kind.index()].take();
+        self.is_interrupted = self.silent_since.iter().any(Option::is_some);
+        self.away_since.take().into_iter().chain(silent).min()
     }
 
     /// The book does not follow any more. One that never was is not missed.
@@ -94,17 +138,20 @@ impl Track {
     #[inline]
     pub(super) fn message(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) -> Judgement {
         let (kind, judgement) = match message {
-            Message::Trade(trade) => (0, self.trade(trade, scene)),
-            Message::Quote(quote) => (1, self.quote(quote, scene)),
-            Message::Book(book) => (2, self.book_message(book, scene)),
+            Message::Trade(trade) => (StreamKind::Trades, self.trade(trade, scene)),
+            Message::Quote(quote) => (StreamKind::Quotes, self.quote(quote, scene)),
+            Message::Book(book) => (StreamKind::Depth, self.book_message(book, scene)),
         };
-        if scene.links.is_answer() {
+        let Some(place) = scene.links.current_place() else { return judgement };
+        self.heard[kind.index()] += 1;
+        self.heard_on[place][kind.index()] += 1;
+        let Judgement::Store(flags) = judgement else { return judgement };
+        let last_ts = &mut self.last_ts[kind.index()];
+        *last_ts = scene.recv_ts.or(*last_ts);
+        if !self.is_interrupted {
             return judgement;
         }
-        self.heard[kind] += 1;
-        let Judgement::Store(flags) = judgement else { return judgement };
-        self.last_ts = scene.recv_ts.or(self.last_ts);
-        let Some(since) = self.away_since.take() else { return judgement };
+        let Some(since) = self.resume(kind) else { return judgement };
         scene.own.gap(scene.instrument, &Hole::away(since, scene.recv_ts), scene.recv_ts, scene.burst);
         Judgement::Store(flags.with(Flags::AFTER_GAP))
     }
@@ -116,10 +163,16 @@ impl Track {
             return self.answered_trade(trade, scene);
         }
         let suspected = self.trades.suspects();
-        if !self.trades.take(rule, trade.id, scene.recv_ts) {
+        if !self.trades.take(rule, trade.id, scene.recv_ts, trade.exchange_ts) {
             return Judgement::Duplicate;
         }
         let mut flags = Flags::NONE;
+        if self.trades.takes_anew() {
+            // Nobody can say how many trades lie between the last number and the first one.
+            let hole = Hole::unnumbered(self.trades.before_ts, scene.recv_ts);
+            scene.own.gap(scene.instrument, &hole, scene.recv_ts, scene.burst);
+            flags = flags.with(Flags::AFTER_GAP);
+        }
         if self.trades.suspects() && !suspected {
             scene.touched.push(scene.instrument);
             if matches!(rule, TradeIds::Dense | TradeIds::Learned) {
@@ -140,7 +193,7 @@ impl Track {
     fn answered_trade(&mut self, trade: &TradeMsg<'_>, scene: &mut Scene<'_>) -> Judgement {
         let rule = scene.rules.trades;
         let is_wanted = rule == TradeIds::Opaque || self.trades.is_missing(trade.id);
-        if !is_wanted || !self.trades.take(rule, trade.id, self.trades.last_ts) {
+        if !is_wanted || !self.trades.take(rule, trade.id, self.trades.last_ts, None) {
             return Judgement::Duplicate;
         }
         if self.answered == 0 {

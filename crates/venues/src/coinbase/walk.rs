@@ -11,6 +11,7 @@ use crate::fields::number;
 use crate::levels::{SideLevels, read_levels};
 use crate::message::LevelNum;
 use crate::names::key_name;
+use crate::nested::read_plain_object;
 use crate::scan::{JsonError, Scanner, Token, TokenKind};
 
 /// Walks a whole frame.
@@ -271,28 +272,4 @@ fn read_item(scanner: &mut Scanner<'_>, frame: &str) -> Result<Item, JsonError> 
         more = scanner.next_member()?;
     }
     Ok(item)
-}
-
-/// Shows the members of an object of texts without escapes and whole numbers, without white space: nearly every object
-/// that holds no list. False, and nothing taken, for any other.
-#[inline]
-fn read_plain_object(scanner: &mut Scanner<'_>, frame: &str, mut visit: impl FnMut(&[u8], Token)) -> bool {
-    let (at, depth) = scanner.mark();
-    let Some(mut cursor) = Cursor::new(frame, at) else { return false };
-    let mut read = || {
-        cursor.need(br#"{""#)?;
-        loop {
-            let key = cursor.string()?;
-            cursor.need(b":")?;
-            visit(key.as_bytes(), cursor.plain_value()?);
-            if !cursor.take(br#",""#) {
-                return cursor.need(b"}");
-            }
-        }
-    };
-    let is_plain = read().is_some();
-    if is_plain {
-        scanner.rewind((cursor.at(), depth));
-    }
-    is_plain
 }

@@ -11,6 +11,7 @@ use crate::fields::number;
 use crate::levels::SIDE_LEVELS_MAX;
 use crate::message::{LevelNum, TradeMsg};
 use crate::names::key_name;
+use crate::nested::read_plain_object;
 use crate::scan::{JsonError, Scanner, Token, TokenKind};
 use std::ops::Range;
 
@@ -267,6 +268,17 @@ fn read_items(scanner: &mut Scanner<'_>, frame: &str, lists: &mut Lists) -> Resu
 
 fn read_item(scanner: &mut Scanner<'_>, frame: &str, levels: &mut Levels) -> Result<Item, JsonError> {
     let mut item = Item::default();
+    let mark = scanner.mark();
+    let mut has_side = false;
+    let is_plain = read_plain_object(scanner, frame, |key, value| match item.slot(key) {
+        Some(slot) => *slot = value,
+        None => has_side |= matches!(key, b"bids" | b"asks"),
+    });
+    if is_plain && !has_side {
+        return Ok(item);
+    }
+    scanner.rewind(mark);
+    item = Item::default();
     let mut more = scanner.open_object()?;
     while more {
         let key = scanner.key()?;

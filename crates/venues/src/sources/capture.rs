@@ -2,14 +2,15 @@
 //! named pipe, as they come; both with the receive times that the capture states.
 
 use super::playing::Playing;
-use super::{SLEEP_MAX, SourceParts, sleep_until};
+use super::{SLEEP_MAX, SourceParts};
 use crate::capture::{CaptureError, CaptureReader, LineFault, expand, venue_of};
 use crate::decoder::{Decoder, Reject, RejectReason};
 use crate::intake::Intake;
-use crate::pace::{RecordingPacer, Speed};
+use crate::pace::Speed;
 use crate::table::{decoder_for, names};
-use feedd_core::counters::Counter;
 use feedd_core::outlet::Ended;
+use feedd_core::playback::{Pause, Playback};
+use feedd_core::source::Progress;
 use feedd_core::{Outlet, Source, SourceError, error_text};
 use feedd_model::UnixNanos;
 use std::os::unix::fs::FileTypeExt;
@@ -29,20 +30,12 @@ pub struct CaptureConfig {
     pub speed: Speed,
 }
 
-/// Progress through all files, in bytes as stored. Written by the source's thread.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Bytes read.
-    pub bytes: Counter,
-    /// Bytes in all files; 0 when that is unknown because one is a pipe.
-    pub total: Counter,
-}
-
 /// Captures, one file or pipe after the other; each is a session of its own, but the files of one tape are one session.
 pub struct CaptureSource {
     parts: SourceParts,
     files: Vec<Session>,
-    speed: Speed,
+    /// Until it runs.
+    playback: Option<Playback>,
     progress: Arc<Progress>,
 }
 
@@ -78,7 +71,15 @@ impl CaptureSource {
             Some(_) => {}
             None => progress.total.set(files.iter().map(|file| file.bytes).sum()),
         }
-        Ok(Self { parts, files, speed: config.speed, progress })
+        let playback = Some(Playback::new(config.speed, Pause::new()));
+        Ok(Self { parts, files, playback, progress })
+    }
+
+    /// The same, held to its pace by `playback`, which can be paused and knows how late frames are. A pipe is not held: its
+    /// writer sets the pace.
+    #[must_use]
+    pub fn held_by(self, playback: Playback) -> Self {
+        Self { playback: Some(playback), ..self }
     }
 
     /// To show how far it is.
@@ -94,12 +95,13 @@ impl CaptureSource {
         file: &Session,
         before: u64,
         carried: &mut Option<Playing>,
+        playback: &mut Playback,
         outlet: &mut Outlet,
     ) -> Result<Option<Ended>, SourceError> {
         let mut playing = Playing::new(&self.parts, &file.venue, decoder(&file.venue)?, outlet);
         let open = if file.is_pipe { CaptureReader::open_pipe } else { CaptureReader::open };
         let mut reader = open(&file.path).map_err(input)?;
-        let result = self.read(file, &mut reader, before, (&mut playing, carried), outlet);
+        let result = self.read(file, &mut reader, before, (&mut playing, carried), playback, outlet);
         let ended = if playing.is_tape() {
             let published = playing.intake.publish(outlet);
             *carried = Some(playing);
@@ -116,11 +118,12 @@ impl CaptureSource {
         reader: &mut CaptureReader,
         before: u64,
         (playing, carried): (&mut Playing, &mut Option<Playing>),
+        playback: &mut Playback,
         outlet: &mut Outlet,
     ) -> Result<Option<Ended>, SourceError> {
         let counters = outlet.counters().clone();
         // Each file is a recording of its own: the time between two files is not waited for.
-        let mut pacer = RecordingPacer::new(self.speed, outlet.clock().mono());
+        playback.restart();
         let path = reader.path().to_owned();
         let again = || Ok(self.parts.intake(&file.venue, decoder(&file.venue)?));
         // Of a pipe nothing is taken when a stop came before the first line.
@@ -129,6 +132,7 @@ impl CaptureSource {
             let look = lines.is_multiple_of(LINES_PER_LOOK) || waiting;
             if look {
                 self.progress.bytes.set(before + reader.progress().0);
+                outlet.beat();
             }
             // Also where no line gives an event: a stop must be seen.
             if (look || playing.intake.is_due(outlet))
@@ -151,8 +155,11 @@ impl CaptureSource {
                     let begun = playing.begin(&line, carried, again, outlet)?;
                     let recv_ts = line.recv_ns.map(UnixNanos);
                     playing.last_recv = recv_ts.or(playing.last_recv);
-                    if !self.wait_until_due(recv_ts, &mut pacer, &mut playing.intake, outlet) {
-                        return Ok(Some(Ended::Stopped));
+                    let publish = |outlet: &mut Outlet| playing.intake.publish(outlet);
+                    if !file.is_pipe
+                        && let Err(ended) = playback.hold(recv_ts, outlet, publish)
+                    {
+                        return Ok(Some(ended));
                     }
                     // What was taken from a pipe is delivered in any case.
                     if let Err(ended) = begun.and(playing.line(&line, &counters, outlet)?)
@@ -170,22 +177,6 @@ impl CaptureSource {
         }
         Ok(None)
     }
-
-    /// At a pace, waits until the line received at `recv_ts` is due, and publishes what came before it; false when the
-    /// source shall end.
-    fn wait_until_due(
-        &self,
-        recv_ts: Option<UnixNanos>,
-        pacer: &mut RecordingPacer,
-        intake: &mut Intake,
-        outlet: &mut Outlet,
-    ) -> bool {
-        if self.speed == Speed::Max {
-            return true;
-        }
-        let due = pacer.due_at(recv_ts);
-        due <= outlet.clock().mono() || (intake.publish(outlet).is_ok() && sleep_until(due, outlet))
-    }
 }
 
 impl Source for CaptureSource {
@@ -196,8 +187,9 @@ impl Source for CaptureSource {
     fn run(&mut self, outlet: &mut Outlet) -> Result<(), SourceError> {
         let mut before = 0;
         let (mut failed, mut carried) = (None, None);
+        let mut playback = self.playback.take().unwrap_or_else(|| Playback::new(Speed::Max, Pause::new()));
         for (index, file) in self.files.iter().enumerate() {
-            match self.deliver(file, before, &mut carried, outlet) {
+            match self.deliver(file, before, &mut carried, &mut playback, outlet) {
                 Ok(None) => {}
                 Ok(Some(_)) => break,
                 // One damaged file does not keep the others from being read.

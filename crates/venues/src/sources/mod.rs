@@ -4,7 +4,8 @@ mod capture;
 mod playing;
 mod sim;
 
-pub use capture::{CaptureConfig, CaptureSource, Progress};
+pub use capture::{CaptureConfig, CaptureSource};
+pub use feedd_core::source::Progress;
 pub use sim::SimSource;
 
 use crate::intake::IntakeParts;
@@ -66,7 +67,9 @@ fn sleep_until(deadline: MonoNanos, outlet: &Outlet) -> bool {
         if outlet.stop().is_requested() {
             return false;
         }
-        let left = deadline.since(outlet.clock().mono());
+        let now = outlet.clock().mono();
+        outlet.beat_at(now);
+        let left = deadline.since(now);
         if left == 0 {
             return true;
         }

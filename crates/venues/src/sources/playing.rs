@@ -97,7 +97,13 @@ impl Playing {
         match TapeNote::parse(line.frame) {
             Some(TapeNote::Opened) => self.intake.opened(line.conn, recv_ts, counters),
             Some(TapeNote::Closed(code)) => self.intake.closed(line.conn, code, recv_ts, counters),
-            Some(TapeNote::Silent(symbol)) => self.intake.silent(&symbol),
+            Some(TapeNote::Silent(symbol)) => self.intake.silent(&symbol, None, None),
+            Some(TapeNote::Mute(kind, symbol)) => {
+                let conn = (line.conn != TapeNote::EVERYWHERE).then_some(line.conn);
+                self.intake.silent(&symbol, Some(kind), conn);
+            }
+            Some(TapeNote::Known(symbol, known)) => self.intake.know(&symbol, *known),
+            Some(TapeNote::Left(symbol)) => self.intake.left(&symbol, recv_ts, counters),
             Some(TapeNote::Ended) => self.intake.ended(recv_ts, counters),
             Some(TapeNote::Clock(step_ns)) => return self.intake.clock_was_set(step_ns, recv_ts, outlet),
             Some(TapeNote::Dropped(lines)) => {

@@ -90,6 +90,7 @@ impl SimSource {
         let mut text = String::with_capacity(4096);
         loop {
             let now = outlet.clock().mono();
+            outlet.beat_at(now);
             let due = pacer.due(now).min(FRAMES_PER_LOOK);
             if due > 0 {
                 clock.look(intake, outlet);

@@ -100,6 +100,12 @@ impl RecordingPacer {
         }
         self.latest
     }
+
+    /// What comes from now on is due so much later: the recording stood still.
+    pub const fn delay(&mut self, nanos: u64) {
+        self.start = MonoNanos(self.start.0.saturating_add(nanos));
+        self.latest = MonoNanos(self.latest.0.saturating_add(nanos));
+    }
 }
 
 /// `start` plus nanoseconds, saturating.
