@@ -3,6 +3,8 @@
 
 # cargo-deny as the tests use it; deny.toml is written for it.
 CARGO_DENY_VERSION=0.20.2
+# cargo-deb, which packs.
+CARGO_DEB_VERSION=3.8.0
 
 die() {
     printf 'error: %s\n' "$*" >&2
@@ -55,6 +57,50 @@ need_valgrind() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends valgrind
 }
 
+# Prometheus with promtool. Its service is neither started nor enabled: tests start their own.
+need_prometheus() {
+    command -v promtool >/dev/null && command -v prometheus >/dev/null && return 0
+    if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+        die "prometheus is missing on this machine (Debian's name: prometheus); install it, then run this again"
+    fi
+    apt-get update -qq
+    # RUNLEVEL=1: a package's service is not started in single-user mode.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus
+    if command -v systemctl >/dev/null; then
+        systemctl disable prometheus.service || true
+    fi
+}
+
+# What makes and checks the Debian package.
+need_packaging_tools() {
+    local missing=() tool
+    local -A package=([dpkg-shlibdeps]=dpkg-dev [help2man]=help2man [lintian]=lintian [man]=man-db
+        [systemd-analyze]=systemd)
+    for tool in "${!package[@]}"; do
+        command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
+    done
+    ((${#missing[@]} > 0)) || return 0
+    if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+        die "missing on this machine: ${missing[*]} (Debian's names); install them, then run this again"
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# A browser for the tests of the dashboard; they say so and are skipped where there is none and it cannot be installed.
+want_browser() {
+    local missing=()
+    command -v chromium >/dev/null || missing+=(chromium)
+    command -v chromedriver >/dev/null || missing+=(chromium-driver)
+    ((${#missing[@]} > 0)) || return 0
+    if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+        echo "missing on this machine: ${missing[*]} (Debian's names); the dashboard is not tested"
+        return 0
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
 # need_python_env ENV_DIR REQUIREMENTS: makes the Python environment anew when the pinned requirements have changed.
 need_python_env() {
     local env_dir=$1 requirements=$2
@@ -80,6 +126,24 @@ find_cargo_deny() {
 
 # install_cargo_deny TOOLS_DIR: builds it there, which costs 330 s of processor time.
 install_cargo_deny() {
-    cargo install cargo-deny --quiet --locked --version "$CARGO_DENY_VERSION" --root "$1" --target-dir "$1/build"
+    cargo install cargo-deny --debug --quiet --locked --version "$CARGO_DENY_VERSION" --root "$1" --target-dir "$1/build"
+    rm -rf -- "$1/build"
+}
+
+# find_cargo_deb TOOLS_DIR: prints the path of a cargo-deb of the pinned version, if there is one.
+find_cargo_deb() {
+    local candidate
+    for candidate in "$1/bin/cargo-deb" "$(command -v cargo-deb || true)"; do
+        if [[ -x "$candidate" && $("$candidate" --version) == "cargo-deb $CARGO_DEB_VERSION" ]]; then
+            echo "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# install_cargo_deb TOOLS_DIR: builds it there.
+install_cargo_deb() {
+    cargo install cargo-deb --quiet --locked --version "$CARGO_DEB_VERSION" --root "$1" --target-dir "$1/build"
     rm -rf -- "$1/build"
 }

@@ -42,12 +42,16 @@ def record(name):
     return run(name)[0]
 
 
+def binary():
+    """The feedd that is tested."""
+    return str(os.environ.get("FEEDD_BIN", WORKSPACE / "target/release/feedd"))
+
+
 def run(name, *arguments):
     """Records a capture; returns the folder that holds the datasets, and the final accounting line."""
-    binary = os.environ.get("FEEDD_BIN", WORKSPACE / "target/release/feedd")
     capture = SHARED / "captures" / f"{CAPTURES[name]}.jsonl.zst"
     folder = tempfile.mkdtemp(prefix="feedd-")
-    command = [str(binary), "run", "--source", f"capture:{capture}", "--data-dir", folder, *arguments]
+    command = [binary(), "run", "--source", f"capture:{capture}", "--data-dir", folder, *arguments]
     done = subprocess.run(command, timeout=300, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
     account = next(line for line in done.stderr.splitlines() if line.startswith("Final accounting"))
