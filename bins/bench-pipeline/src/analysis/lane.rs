@@ -2,7 +2,7 @@
 //! engine's. Its loops are those of feedd's own analysis threads, without the rings back to storage: records are counted.
 
 use super::market::Market;
-use super::stages::{check_trades, engine, processor, strategies};
+use super::stages::{KINDS, check_trades, engine, processor, strategies};
 use super::tally::{Strategies, Tally};
 use crate::meter::thread_cpu;
 use anyhow::{Result, anyhow, ensure};
@@ -13,6 +13,8 @@ use feedd_core::link::{Delivered, LinkMode, LinkReceiver, LinkSender, LinkTotals
 use feedd_core::wake::Wake;
 use feedd_core::{Block, Clock, Stop, SystemClock};
 use feedd_model::{Event, MonoNanos};
+use rustix::thread::set_current_timer_slack;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,18 +26,30 @@ const SLEEP_NS: u64 = 100_000_000;
 const PATIENCE_NS: u64 = 1_000_000;
 /// No call hangs here: nobody would look.
 const HANG_NS: u64 = u64::MAX;
-/// A sleep ends so much too late at most, mostly: the rest of a wait is spent looking.
-const OVERSLEEP_NS: u64 = 100_000;
+/// A sleep ends so much too late at most, mostly: the rest of a wait is spent looking. A short rest, as the lane's two
+/// threads need the two cores that there may be.
+const OVERSLEEP_NS: u64 = 50_000;
 /// From the start of the threads to the first block that is due.
 const SETTLING_NS: u64 = 5_000_000;
 
-/// What an item carries of its block's events.
+/// What a reader of events is given: the stage that makes bars, and each strategy that is told of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lists {
-    /// The block itself, shared.
+    /// The block itself, shared by all.
     Shared,
-    /// A copy of all of them, beside it: the usual way, and the one the shared block is compared with.
+    /// A list of its own, copied when it is told: the usual way, and the one the shared block is compared with.
     Copied,
+}
+
+impl Lists {
+    /// The list of a reader's own, which is kept until the item is finished.
+    fn of(self, block: &Block) -> Vec<Event> {
+        match self {
+            Self::Shared => Vec::new(),
+            // Nobody reads more of it than of the block, so that only the copying is compared; without the box it would go.
+            Self::Copied => std::hint::black_box(block.events().to_vec()),
+        }
+    }
 }
 
 /// When blocks are delivered.
@@ -88,12 +102,17 @@ pub(super) fn run(market: &Market, pace: Pace, lists: Lists) -> Result<Ran> {
     let watches = [link.watch(), items.watch()];
     let (engine, counters) = engine(market, false, clock.clone())?;
     let finished_ns = Arc::new(AtomicU64::new(0));
-    let taken = Taken { link: taken, copy: Vec::new(), clock: clock.clone(), finished_ns: finished_ns.clone() };
+    let taken = Taken {
+        link: taken,
+        lists,
+        own: std::array::from_fn(|_| Vec::new()),
+        clock: clock.clone(),
+        finished_ns: finished_ns.clone(),
+    };
     let (engine, shift) = EngineShared::new(engine, Box::new(taken), HANG_NS);
-    let items =
-        ToEngine { sender: items, lists, clock: clock.clone(), stop: stop.clone(), patient_until: MonoNanos(0) };
+    let items = ToEngine { sender: items, clock: clock.clone(), stop: stop.clone(), patient_until: MonoNanos(0) };
     let (processor, left) = (processor(false, false)?, market.blocks.len());
-    let bars = BarsThread { blocks, left, processor, bars: Tally::default(), items };
+    let bars = BarsThread { blocks, left, lists, processor, bars: Tally::default(), items };
     let ran = std::thread::scope(|scope| {
         let bars = scope.spawn(|| bars.run());
         let strategies = scope.spawn(|| {
@@ -130,6 +149,8 @@ impl Sender<'_> {
     /// Delivers every block: when it began, its CPU time, and how many blocks were late.
     fn run(mut self, market: &Market, pace: Pace) -> Result<(MonoNanos, Duration, u64)> {
         self.link.register();
+        // Without it a sleep is 50 us too long. Where it is refused, late blocks tell.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
         let cpu = thread_cpu();
         let begin = MonoNanos(self.clock.mono().0 + if pace == Pace::Credit { 0 } else { SETTLING_NS });
         let mut late_blocks = 0;
@@ -165,6 +186,7 @@ struct BarsThread {
     blocks: LinkReceiver<Arc<Block>>,
     /// Blocks to come.
     left: usize,
+    lists: Lists,
     processor: Processor,
     bars: Tally,
     items: ToEngine,
@@ -178,8 +200,10 @@ impl BarsThread {
         loop {
             match self.blocks.take() {
                 Some(block) => {
+                    let own = self.lists.of(&block);
                     self.items.patient_until = MonoNanos(self.items.clock.mono().0 + PATIENCE_NS);
                     self.processor.block(&block, block.skipped(), &mut self.items, &mut self.bars);
+                    drop(own);
                     self.blocks.signal_ready();
                     self.left -= 1;
                 }
@@ -194,16 +218,9 @@ impl BarsThread {
     }
 }
 
-/// An item on its way, with its own list of events where lists are copied.
-struct Carried {
-    item: Item,
-    copy: Vec<Event>,
-}
-
 /// The link to the engine.
 struct ToEngine {
-    sender: LinkSender<Carried>,
-    lists: Lists,
+    sender: LinkSender<Item>,
     clock: Arc<dyn Clock>,
     stop: Stop,
     /// Until when the credit is waited for.
@@ -212,14 +229,10 @@ struct ToEngine {
 
 impl Items for ToEngine {
     fn put(&mut self, item: Item) {
-        let copy = match (&item, self.lists) {
-            (Item::Bar { block, .. } | Item::BlockEnd { block }, Lists::Copied) => block.events().to_vec(),
-            _ => Vec::new(),
-        };
         while !self.sender.is_ready() && self.clock.mono() < self.patient_until {
             std::thread::yield_now();
         }
-        match self.sender.deliver(Carried { item, copy }, 1, &*self.clock, &self.stop) {
+        match self.sender.deliver(item, 1, &*self.clock, &self.stop) {
             // What is missing is found when items are counted.
             Delivered::Yes { .. } | Delivered::Skipped(_) | Delivered::Over(_) => {}
         }
@@ -228,9 +241,10 @@ impl Items for ToEngine {
 
 /// The engine's end of it.
 struct Taken {
-    link: LinkReceiver<Carried>,
-    /// Of the item that is worked on.
-    copy: Vec<Event>,
+    link: LinkReceiver<Item>,
+    lists: Lists,
+    /// Of the strategies that are told of the bar that is worked on.
+    own: [Vec<Event>; KINDS.len()],
     clock: Arc<dyn Clock>,
     /// When the last item was finished: the thread itself may sleep on before it sees that there are no more.
     finished_ns: Arc<AtomicU64>,
@@ -242,13 +256,15 @@ impl Input for Taken {
     }
 
     fn take(&mut self) -> Option<Item> {
-        let Carried { item, copy } = self.link.take()?;
-        self.copy = copy;
+        let item = self.link.take()?;
+        if let Item::Bar { block, .. } = &item {
+            self.own = std::array::from_fn(|_| self.lists.of(block));
+        }
         Some(item)
     }
 
     fn finish(&mut self) {
-        self.copy = Vec::new();
+        self.own = std::array::from_fn(|_| Vec::new());
         self.finished_ns.store(self.clock.mono().0, Ordering::Relaxed);
         self.link.signal_ready();
     }

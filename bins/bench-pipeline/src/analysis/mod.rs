@@ -60,7 +60,7 @@ const CONTENDERS: [Contender; 8] = [
     Contender { key: LANE, name: "the lane: two threads and links, SMA and RSI", side: Side::Ours, way: Way::Lane },
     Contender {
         key: COPIED,
-        name: "CPU of the lane, paced, a copied list in each item",
+        name: "CPU of the lane, paced, a list copied for each reader",
         side: Side::Theirs,
         way: Way::Paced(Lists::Copied),
     },

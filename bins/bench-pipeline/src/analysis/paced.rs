@@ -21,7 +21,7 @@ const PROBES: u32 = 10;
 /// Runs at each of them, of which the middle one counts.
 const RUNS_A_PROBE: usize = 3;
 /// The part of a load by which it is mended from round to round.
-const MEND: u64 = 64;
+const MEND: u64 = 32;
 
 /// One block each so many ns.
 #[derive(Clone, Copy, Debug)]
@@ -87,31 +87,17 @@ impl Load {
     }
 }
 
-/// How many times fewer events one way had; a way that had none is taken to have had one block of them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Fewer {
-    times: f64,
-    is_at_least: bool,
+/// How many times fewer events shared blocks had, of each pair of runs in which copied lists were within the band. A run
+/// that had none is taken to have had one block of them.
+fn times_fewer(rounds: &Rounds, [copied, shared]: [&str; 2]) -> Option<Spread> {
+    let percents = rounds.detail_pairs([copied, shared], "backpressure_percent");
+    let events = rounds.detail_pairs([copied, shared], "backpressure_events");
+    let kept = percents.iter().zip(&events).filter(|([copied, _], _)| (BAND[0]..=BAND[2]).contains(copied));
+    Spread::of(kept.map(|(_, &events)| fewer(events)))
 }
 
-impl Fewer {
-    /// Of the rounds in which copied lists were within the band: how many they are, and what they say together.
-    fn within_the_band(rounds: &Rounds, [copied, shared]: [&str; 2]) -> (usize, Option<Self>) {
-        let percents = rounds.detail_pairs([copied, shared], "backpressure_percent");
-        let events = rounds.detail_pairs([copied, shared], "backpressure_events");
-        let kept = percents.iter().zip(&events).filter(|([copied, _], _)| (BAND[0]..=BAND[2]).contains(copied));
-        let kept: Vec<[f64; 2]> = kept.map(|(_, events)| *events).collect();
-        let sum = |at: usize| kept.iter().map(|events| events[at]).sum::<f64>();
-        (kept.len(), (!kept.is_empty()).then(|| Self::of(sum(0), sum(1))))
-    }
-
-    fn of(copied: f64, shared: f64) -> Self {
-        let least = BLOCK_EVENTS_MAX as f64;
-        Self {
-            times: copied / if shared > 0.0 { shared } else { least },
-            is_at_least: shared <= 0.0 && copied >= least,
-        }
-    }
+fn fewer([copied, shared]: [f64; 2]) -> f64 {
+    copied / if shared > 0.0 { shared } else { BLOCK_EVENTS_MAX as f64 }
 }
 
 /// Tells both ways at the same load: how many times fewer events the shared blocks had; `None` when no run counts.
@@ -140,7 +126,7 @@ pub(super) fn tell(report: &mut Report, rounds: &Rounds, load: Load, [copied, sh
             "late blocks",
             "CPU ns/trade",
         ],
-        rows: vec![row(copied, "a copied list in each item"), row(shared, "shared blocks")],
+        rows: vec![row(copied, "a list copied for each reader"), row(shared, "shared blocks")],
     });
     let rate = load.trades_per_s() / 1e6;
     report.notes.push(format!(
@@ -150,28 +136,24 @@ pub(super) fn tell(report: &mut Report, rounds: &Rounds, load: Load, [copied, sh
         BAND[1],
         load.percent
     ));
-    let (kept, fewer) = Fewer::within_the_band(rounds, [copied, shared]);
+    let fewer = times_fewer(rounds, [copied, shared]);
     report.notes.push(format!(
-        "\"times fewer\" are the events of the {kept} rounds in which copied lists had {} to {} %, together; after a round \
-         outside of that the load is mended a little",
-        BAND[0], BAND[2]
+        "times fewer: {} in the {} pairs of runs in which copied lists had {} to {} %; a run without backpressure counts as one \
+         block of it; after a round outside of that the load is mended a little",
+        Spread::text(fewer, 1),
+        fewer.map_or(0, |fewer| fewer.runs),
+        BAND[0],
+        BAND[2]
     ));
-    report.figures.insert("backpressure_rounds_in_band".to_owned(), json!(kept));
     report.figures.insert("load_trades_per_s".to_owned(), json!(load.trades_per_s()));
-    report.figures.insert("backpressure_times_fewer".to_owned(), json!(fewer.map(|fewer| fewer.times)));
-    report.figures.insert("backpressure_is_at_least".to_owned(), json!(fewer.map(|fewer| fewer.is_at_least)));
-    if fewer.is_some_and(|fewer| fewer.is_at_least) {
-        report
-            .notes
-            .push("shared blocks had no backpressure: \"times fewer\" counts one block in its place".to_owned());
-    }
+    report.figures.insert("backpressure_times_fewer".to_owned(), json!(fewer.map(Spread::json)));
     if fewer.is_none() {
         report.warnings.push(format!(
             "in no round copied lists had {} to {} % backpressure: the machine was busy, or --rounds or --events is too low",
             BAND[0], BAND[2]
         ));
     }
-    fewer.map(|fewer| fewer.times)
+    fewer.map(|fewer| fewer.median)
 }
 
 #[cfg(test)]
@@ -181,16 +163,17 @@ mod tests {
     #[test]
     fn a_load_outside_the_band_is_mended() {
         let load = Load { every_ns: 64_000, percent: 10.0 };
-        assert_eq!(load.mended(15.1).every_ns, 65_000);
-        assert_eq!(load.mended(4.9).every_ns, 63_000);
+        assert_eq!(load.mended(15.1).every_ns, 66_000);
+        assert_eq!(load.mended(4.9).every_ns, 62_000);
         assert_eq!(load.mended(10.0).every_ns, 64_000);
     }
 
     #[test]
     fn times_fewer_are_bounded_by_one_block_where_there_was_none() {
-        assert_eq!(Fewer::of(81_920.0, 8_192.0), Fewer { times: 10.0, is_at_least: false });
-        assert_eq!(Fewer::of(81_920.0, 0.0), Fewer { times: 20.0, is_at_least: true });
-        assert_eq!(Fewer::of(4_096.0, 8_192.0), Fewer { times: 0.5, is_at_least: false });
-        assert_eq!(Fewer::of(0.0, 0.0), Fewer { times: 0.0, is_at_least: false });
+        let times = [[81_920.0, 8_192.0], [81_920.0, 0.0], [4_096.0, 8_192.0], [0.0, 0.0]].map(fewer);
+        assert!(
+            times.iter().zip([10.0, 20.0, 0.5, 0.0]).all(|(found, wanted)| (found - wanted).abs() < 1e-9),
+            "{times:?}"
+        );
     }
 }

@@ -12,7 +12,7 @@ use feedd_core::{Clock, STRATEGY_VENUE};
 use std::sync::Arc;
 
 /// What is measured, with their default parameters, over bars of a second.
-const KINDS: [&str; 2] = ["sma", "rsi"];
+pub(super) const KINDS: [&str; 2] = ["sma", "rsi"];
 
 /// Makes bars of a second, and of a minute beside them.
 ///
