@@ -48,6 +48,9 @@ impl Items for Vec<Item> {
 pub trait Records {
     /// Takes one record. May wait for room; never drops.
     fn put(&mut self, record: &Derived);
+
+    /// What was put since the last call is all for now: the records of a block, or those of an item.
+    fn end(&mut self) {}
 }
 
 impl Records for Vec<Derived> {

@@ -328,7 +328,8 @@ impl Outlet {
     }
 
     /// Publishes a record of the recorder's own that takes several events (a derived record): whole, so that the batching thread
-    /// never sees a part of it. Waits for room, whatever the policy, also after a stop was requested.
+    /// never sees a part of it. Waits for room, whatever the policy, also after a stop was requested. The batching thread is
+    /// not woken while there is room: [`Outlet::tell`] does, once for many records.
     ///
     /// # Errors
     /// [`Ended::Stopped`]: the stop deadline has passed, or the batching thread is gone. The record is counted as dropped.
@@ -336,11 +337,22 @@ impl Outlet {
         self.parts.counters.events_own.add(slots.len() as u64);
         let fits = slots.len() <= self.parts.ring.buffer().capacity();
         debug_assert!(fits, "a ring of derived records holds at least one");
-        if fits && (self.try_push(slots) || self.wait_for_room(slots)) {
+        if fits && (self.try_put(slots) || self.tell_and_wait(slots)) {
             return Ok(());
         }
         self.parts.counters.events_dropped.add(if fits { DROP_STOP } else { DROP_TOO_LARGE }, slots.len() as u64);
         Err(Ended::Stopped)
+    }
+
+    /// Wakes the batching thread, after records that it was not woken for.
+    pub fn tell(&self) {
+        self.parts.wake.notify();
+    }
+
+    #[cold]
+    fn tell_and_wait(&mut self, slots: &[Event]) -> bool {
+        self.tell();
+        self.wait_for_room(slots)
     }
 
     /// End of the longest run of whole messages from `start` that may be published at once; under policy `drop` one
@@ -405,9 +417,19 @@ impl Outlet {
         self.try_push(&[Event::new(head, EventBody::Gap(gap))])
     }
 
-    /// Puts all of `events` into the ring, or nothing.
+    /// Puts all of `events` into the ring and wakes its reader, or does nothing.
     #[inline]
     fn try_push(&mut self, events: &[Event]) -> bool {
+        let is_pushed = self.try_put(events);
+        if is_pushed {
+            self.parts.wake.notify();
+        }
+        is_pushed
+    }
+
+    /// Puts all of `events` into the ring, or nothing.
+    #[inline]
+    fn try_put(&mut self, events: &[Event]) -> bool {
         let ring = &mut self.parts.ring;
         if ring.cached_slots() < events.len() && ring.slots() < events.len() {
             return false;
@@ -428,7 +450,6 @@ impl Outlet {
             events => ring.push_entire_slice(events).is_ok(),
         };
         debug_assert!(is_pushed, "this thread alone takes room");
-        self.parts.wake.notify();
         is_pushed
     }
 

@@ -6,6 +6,7 @@ use super::stages::{KINDS, check_trades, engine, processor, strategies};
 use super::tally::{Strategies, Tally};
 use crate::meter::thread_cpu;
 use anyhow::{Result, anyhow, ensure};
+use crossbeam_utils::Backoff;
 use feedd_analysis::bars::Processor;
 use feedd_analysis::engine::{Ended, Engine, EngineShared, Input};
 use feedd_analysis::flow::{Item, Items};
@@ -229,8 +230,9 @@ struct ToEngine {
 
 impl Items for ToEngine {
     fn put(&mut self, item: Item) {
+        let backoff = Backoff::new();
         while !self.sender.is_ready() && self.clock.mono() < self.patient_until {
-            std::thread::yield_now();
+            backoff.snooze();
         }
         match self.sender.deliver(item, 1, &*self.clock, &self.stop) {
             // What is missing is found when items are counted.

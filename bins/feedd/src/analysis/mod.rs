@@ -70,6 +70,8 @@ pub(crate) struct OutletRecords {
     /// `None` once the lane has ended.
     outlet: Option<Outlet>,
     tap: Option<RecordTap>,
+    /// Whether the batching thread was not woken for the last one.
+    is_untold: bool,
 }
 
 /// Sees every record that strategies and books make, as it is put.
@@ -87,8 +89,15 @@ impl Records for OutletRecords {
         let slots = record.to_events();
         // After the stop deadline nothing is taken any more; the outlet has counted it.
         let _ = self.outlet.as_mut().map(|outlet| outlet.publish_record(slots.events()));
+        self.is_untold = true;
         if let Some(tap) = &mut self.tap {
             tap(record);
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.is_untold) {
+            self.outlet.iter().for_each(Outlet::tell);
         }
     }
 }
@@ -179,6 +188,6 @@ impl Rings<'_> {
             budget: None,
         });
         // The stages have signs of life of their own, and none of them holds up the recording.
-        Ok(OutletRecords { outlet: Some(outlet.unheard()), tap })
+        Ok(OutletRecords { outlet: Some(outlet.unheard()), tap, is_untold: false })
     }
 }

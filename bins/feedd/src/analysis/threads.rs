@@ -4,6 +4,7 @@ use super::{Analysis, Ends, EngineParts, OutletRecords, Parts, Saved};
 use crate::threads::spawn;
 use crate::wiring::Shared;
 use anyhow::Result;
+use crossbeam_utils::Backoff;
 use feedd_analysis::bars::Processor;
 use feedd_analysis::engine::{Ended, EngineShared, Shift};
 use feedd_analysis::flow::{Item, Items};
@@ -162,8 +163,9 @@ impl ToEngine {
 impl Items for ToEngine {
     fn put(&mut self, item: Item) {
         let Some(sender) = &mut self.sender else { return };
+        let backoff = Backoff::new();
         while !sender.is_ready() && self.clock.mono() < self.patient_until {
-            std::thread::yield_now();
+            backoff.snooze();
         }
         // What a full link has kept from the engine is told before what follows.
         let skipped = sender.untold();

@@ -79,6 +79,7 @@ impl Processor {
             }
         }
         self.place = (block.stream(), block.epoch(), block.last_seq());
+        exit.records.end();
         if self.plan.block_ends {
             exit.items.put(Item::BlockEnd { block: block.clone() });
         }
@@ -103,6 +104,7 @@ impl Processor {
         for symbol in &mut self.symbols {
             symbol.tell_open(&self.plan, &mut self.ledger, &mut exit);
         }
+        exit.records.end();
         self.find_next_end();
     }
 

@@ -243,6 +243,7 @@ impl<R: Records> Engine<R> {
                     engine.cycles.add(1);
                     engine.cycle_ns.record(self.clock.mono().since(since));
                 }
+                self.records.end();
                 return Step::Idle;
             };
             self.advance(current);
