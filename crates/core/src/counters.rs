@@ -168,12 +168,10 @@ pub struct SourceCounters {
     /// Of a live session.
     pub session: SessionCounters,
     /// Written by the batching thread: events taken from the ring, which is when they are accepted. On lines of their own,
-    /// these three: a line that two threads write goes to and fro at each burst.
+    /// these two: a line that two threads write goes to and fro at each burst.
     pub events_accepted: CachePadded<Counter>,
-    /// Written by the batching thread: highest fill since each reader's last look.
+    /// Written by the batching thread: highest fill since each reader's last look, and ever.
     pub ring_peak: Peak,
-    /// Written by the batching thread: highest fill ever.
-    pub ring_peak_ever: CachePadded<Counter>,
     /// Written by the batching thread: nanoseconds that the measured events were in the ring.
     pub in_ring_ns: Histogram,
 }
@@ -214,7 +212,6 @@ impl SourceCounters {
             session: SessionCounters::default(),
             events_accepted: CachePadded::default(),
             ring_peak: Peak::default(),
-            ring_peak_ever: CachePadded::default(),
             in_ring_ns: Histogram::default(),
         }
     }
@@ -480,7 +477,7 @@ pub struct StorageCounters {
     /// Events in the open batch.
     pub buffered: Counter,
     /// Most events that an open batch has held.
-    pub buffered_peak: Counter,
+    pub buffered_peak: Peak,
     /// Events a batch may hold now.
     pub buffer_limit: Counter,
     /// Monotonic time at which the lane read the oldest event not yet written to the sink; 0 when there is none.

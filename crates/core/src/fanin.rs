@@ -408,7 +408,6 @@ fn drain(input: &mut Input, block: &mut Block, room: usize, clock: &dyn Clock) -
     }
     let counters = &input.counters;
     counters.ring_peak.raise(waiting as u64);
-    counters.ring_peak_ever.raise(waiting as u64);
     let count = waiting.min(room);
     let Ok(chunk) = input.ring.read_chunk(count) else { return 0 };
     let (first, second) = chunk.as_slices();
@@ -443,7 +442,6 @@ fn drain_records(input: &mut Input, block: &mut Block, clock: &dyn Clock) {
         block.extend(input.source, &second[..count.saturating_sub(first.len())]);
         chunk.commit(count);
         input.counters.ring_peak.raise(waiting as u64);
-        input.counters.ring_peak_ever.raise(waiting as u64);
         note_taken(&input.counters, count as u64, clock);
     }
 }

@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(values(&counters.insert_ns), (2, 7_000, 7_000));
         // Measured to the end of the first block, whose last event went with the second batch.
         assert_eq!(values(&counters.stored_ns), (1, 14_000, 14_000));
-        assert_eq!((counters.buffered_peak.get(), counters.buffered.get()), (4, 0));
+        assert_eq!((counters.buffered_peak.ever(), counters.buffered.get()), (4, 0));
     }
 
     #[test]

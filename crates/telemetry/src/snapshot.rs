@@ -224,7 +224,7 @@ impl Snapshot {
             capacity: source.ring_capacity,
             // Not the batching thread's last look: while it waits for storage, it looks at nothing and the ring fills.
             depth: totals.in_ring.min(source.ring_capacity),
-            peak_ever: source.counters.ring_peak_ever.get().max(totals.in_ring).min(source.ring_capacity),
+            peak_ever: source.counters.ring_peak.ever().max(totals.in_ring).min(source.ring_capacity),
             blocked_ns: source.counters.blocked_ns.get() + since(source.counters.blocked_since.get()),
             waiting_ns: since(source.counters.blocked_since.get()),
         });

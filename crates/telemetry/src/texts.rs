@@ -189,7 +189,7 @@ pub fn final_report(watched: &Watched, watch: &AccountWatch) -> String {
             grouped(totals.bytes),
             grouped(totals.decoded),
             duration(c.blocked_ns.get()),
-            percent(c.ring_peak_ever.get().min(source.ring_capacity), source.ring_capacity),
+            percent(c.ring_peak.ever().min(source.ring_capacity), source.ring_capacity),
         );
         let groups = [
             ("frames rejected", &c.frames_rejected),

@@ -3,6 +3,7 @@
 use super::{LinkMode, Shared};
 use crate::by_instrument::ByInstrument;
 use crate::counters::Counter;
+use crate::peak::Peak;
 use crate::sync::Ordering;
 use feedd_model::{InstrumentId, MonoNanos};
 use std::fmt;
@@ -22,7 +23,7 @@ pub struct LinkCounters {
     /// Items delivered while the one before had not even been taken.
     pub overruns: Counter,
     /// Most items that were delivered and not taken.
-    pub depth_peak: Counter,
+    pub depth_peak: Peak,
     /// Items not delivered because the link was full (live), or its consumer gone.
     pub skipped_items: Counter,
     /// Events in those.

@@ -5,9 +5,10 @@ use crate::alerts::{Alert, State};
 use crate::findings::DiskView;
 use crate::hops::{StageView, each_hop, wall_of};
 use crate::snapshot::{AnalysisView, RingView, SinkView, StrategyView};
-use crate::watched::{WatchedSink, WatchedSource};
+use crate::watched::{WatchedAnalysis, WatchedSink, WatchedSource};
 use feedd_core::counters::{Counter, JournalCounters, SinkState, SourceCounters, StorageCounters};
 use feedd_core::histogram::Histogram;
+use feedd_core::link::LinkWatch;
 use feedd_core::peak::PeakReader;
 use feedd_model::{MonoNanos, UnixNanos};
 
@@ -122,8 +123,15 @@ pub const METRICS: &[Metric] = &[
         s.add_seconds(&[], v.watched.batching.blocked_ns.get());
     }),
     gauge("feedd_link_depth", "Blocks that wait in the fullest link to storage.", |v, s| {
-        s.add(&[], v.watched.links.iter().map(feedd_core::link::LinkWatch::waiting).max().unwrap_or(0));
+        s.add(&[], v.watched.links.iter().map(LinkWatch::waiting).max().unwrap_or(0));
     }),
+    gauge(
+        "feedd_link_depth_max",
+        "Most blocks that have waited in a link to storage since the last scrape.",
+        |v, s| {
+            s.add(&[], v.watched.links.iter().map(most_waiting).max().unwrap_or(0));
+        },
+    ),
     gauge("feedd_link_capacity", "Blocks a link to storage holds.", |v, s| s.add(&[], v.watched.link_capacity)),
     // Stages and hops.
     counter("feedd_stage_items_in_total", "What went into a stage: frames of a source, events, cycles.", |v, s| {
@@ -165,6 +173,14 @@ pub const METRICS: &[Metric] = &[
             let of =
                 |analysis: &AnalysisView| [analysis.processor.backpressure_items, analysis.engine.backpressure_events];
             by_analysis_stage(s, v.now.analysis.as_ref().map(of));
+        },
+    ),
+    gauge(
+        "feedd_delivered_items_waiting_max",
+        "Most items that have waited for a stage of the analysis since the last scrape.",
+        |v, s| {
+            let of = |analysis: &WatchedAnalysis| [&analysis.processor_link, &analysis.engine_link].map(most_waiting);
+            by_analysis_stage(s, v.watched.analysis.as_ref().map(of));
         },
     ),
     histogram("feedd_hop_duration_seconds", "How long measured events took for a hop of their way.", |v, s| {
@@ -246,6 +262,12 @@ pub const METRICS: &[Metric] = &[
         },
     ),
     gauge("feedd_sink_batch_events", "Events in the open batch.", |v, s| sink_counter(v, s, |c| &c.buffered)),
+    gauge("feedd_sink_batch_events_peak", "Most events of an open batch since the last scrape.", |v, s| {
+        for sink in &v.watched.sinks {
+            let buffered = &sink.counters.buffered;
+            s.add(&[("sink", &sink.name)], sink.counters.buffered_peak.take(PeakReader::Scrape).max(buffered.get()));
+        }
+    }),
     gauge("feedd_sink_batch_events_max", "Events a batch may hold now.", |v, s| {
         sink_counter(v, s, |c| &c.buffer_limit)
     }),
@@ -356,6 +378,11 @@ pub const METRICS: &[Metric] = &[
         each_strategy(v, |strategy, labels| s.add(labels, strategy.suspended));
     }),
 ];
+
+/// Most items that have waited in a link since the last scrape.
+fn most_waiting(link: &LinkWatch) -> u64 {
+    link.counters().depth_peak.take(PeakReader::Scrape).max(link.waiting())
+}
 
 fn each_disk(view: &MetricsView<'_>, samples: &mut Samples, value: fn(&DiskView) -> u64) {
     for disk in view.disks {
