@@ -5,16 +5,18 @@ use crate::dashboard::{History, Look};
 use crate::log_lines::LogLines;
 use feedd_config::Setting;
 use feedd_core::AccountWatch;
+use feedd_core::starts::Starts;
 use feedd_model::{MonoNanos, UnixNanos};
 use feedd_telemetry::metrics::{MetricsView, metrics_page};
 use feedd_telemetry::status::{Parts, Program, SettingStatus, Status};
 use feedd_telemetry::{
-    DiskView, Evidence, Finding, LATELY_NANOS, Limits, Performance, RECENT_NANOS, Snapshot, StageView, StageWatch,
-    SymbolView, SymbolWatch, Watched, findings,
+    BeatWatch, DiskView, Evidence, Finding, LATELY_NANOS, Limits, Performance, RECENT_NANOS, RESTARTS_NANOS, Snapshot,
+    StageView, StageWatch, StillThread, SymbolView, SymbolWatch, Watched, findings,
 };
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Time between two snapshots that are kept.
 const KEEP_EVERY_NANOS: u64 = 1_000_000_000;
@@ -22,6 +24,8 @@ const KEEP_EVERY_NANOS: u64 = 1_000_000_000;
 const NEWS_NANOS: u64 = 300_000_000_000;
 /// Over how long rates are taken.
 const RATE_NANOS: u64 = 5_000_000_000;
+/// What the time between two looks counts at the most, when it is told for how long a thread has stood still.
+const STEP_MAX: Duration = Duration::from_secs(1);
 
 /// The run, as facts that do not change.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct RunFacts {
     pub(crate) started: MonoNanos,
     /// Start counter of the recorded stream.
     pub(crate) epoch: u32,
+    /// The last starts.
+    pub(crate) starts: Starts,
     /// Data folder.
     pub(crate) data_dir: PathBuf,
     /// Settings that were given at the start.
@@ -55,6 +61,8 @@ struct Seen {
     views: Vec<SymbolView>,
     stages: StageWatch,
     stage_views: Vec<StageView>,
+    beats: BeatWatch,
+    threads: Vec<StillThread>,
     violations: u64,
     /// What is wrong now.
     found: Vec<Finding>,
@@ -74,8 +82,21 @@ impl Observer {
         let disks = alerting.disks();
         let (views, found) = (Vec::new(), Vec::new());
         let (settings, limits) = (facts.settings.clone(), *alerting.limits());
-        let seen =
-            Seen { now, kept, symbols, views, stages, stage_views, violations: 0, found, disks, settings, limits };
+        let seen = Seen {
+            now,
+            kept,
+            symbols,
+            views,
+            stages,
+            stage_views,
+            beats: BeatWatch::new(STEP_MAX),
+            threads: Vec::new(),
+            violations: 0,
+            found,
+            disks,
+            settings,
+            limits,
+        };
         Self { watched, facts, log, alerting, seen: Mutex::new(seen) }
     }
 
@@ -88,6 +109,8 @@ impl Observer {
         seen.views = views;
         let stages = seen.stages.look(&self.watched, snapshot);
         seen.stage_views = stages;
+        let threads = seen.beats.look(&self.watched.heartbeats(), snapshot.at);
+        seen.threads = threads;
         seen.violations = watch.violations();
         if seen.kept.back().is_none_or(|last| snapshot.at.since(last.at) >= KEEP_EVERY_NANOS) {
             seen.kept.push_back(snapshot.clone());
@@ -97,7 +120,7 @@ impl Observer {
         }
         seen.now = snapshot.clone();
         seen.disks = disks;
-        let found = seen.find(self.facts.started, &seen.limits);
+        let found = seen.find(&self.facts, &seen.limits);
         let edges = self.alerting.look(&found, snapshot.at, self.watched.clock.wall());
         seen.found = found;
         // Whoever asks does not wait for a log that is slow.
@@ -187,7 +210,7 @@ impl Observer {
 }
 
 impl Seen {
-    fn find(&self, started: MonoNanos, limits: &Limits) -> Vec<Finding> {
+    fn find(&self, facts: &RunFacts, limits: &Limits) -> Vec<Finding> {
         findings(&Evidence {
             before: self.ago(NEWS_NANOS),
             recent: self.ago(RECENT_NANOS),
@@ -195,7 +218,9 @@ impl Seen {
             now: &self.now,
             symbols: &self.views,
             violations: self.violations,
-            started,
+            started: facts.started,
+            threads: &self.threads,
+            restarts: facts.starts.within(RESTARTS_NANOS, self.now.at.since(facts.started)),
             disks: &self.disks,
             limits,
         })

@@ -16,6 +16,8 @@ use feedd_core::AccountWatch;
 use feedd_core::accounting::Account;
 use feedd_core::affinity::usable_cores;
 use feedd_core::data_dir::STATE_DIR;
+use feedd_core::error_text;
+use feedd_core::starts::Starts;
 use feedd_delivery::Quarantine;
 use feedd_run::{Run, RunEnd};
 use feedd_telemetry::{Performance, Watched, final_report, started_line};
@@ -125,10 +127,17 @@ fn record(loaded: &Loaded, args: &RunArgs, signalled: &Signalled) -> Result<RunE
         run.data_dir().display(),
         if run.watched().simulated { "; SIMULATED data" } else { "" }
     );
+    let started_at = run.watched().clock.wall();
+    // Whoever cannot say how often it was started records all the same.
+    let starts = Starts::note(run.data_dir(), run.epoch(), started_at).unwrap_or_else(|error| {
+        tracing::warn!("when the recorder was started is not remembered: {}", error_text(&error));
+        Starts::default()
+    });
     let facts = RunFacts {
-        started_at: run.watched().clock.wall(),
+        started_at,
         started: run.watched().clock.mono(),
         epoch: run.epoch().0,
+        starts,
         data_dir: run.data_dir().to_owned(),
         settings: settings(&loaded.settings),
     };

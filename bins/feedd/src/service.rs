@@ -7,8 +7,8 @@ use crate::notify::Notify;
 use crate::observer::Observer;
 use anyhow::{Context, Result};
 use feedd_model::MonoNanos;
-use feedd_telemetry::Watched;
-use std::collections::BTreeMap;
+use feedd_telemetry::{BeatWatch, StillThread, Watched};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -140,51 +140,40 @@ fn main_thread_work() -> Option<String> {
     std::fs::read_to_string(format!("/proc/self/task/{}/io", std::process::id())).ok()
 }
 
-/// Whether every thread moves. A look after a long pause (a stopped machine, a process that got no time) counts as a short
-/// one: then the threads have had no time either.
+/// Whether every thread moves.
 struct Watch {
     patience: Duration,
-    step_max: Duration,
-    looked_at: Option<MonoNanos>,
-    seen: BTreeMap<String, Seen>,
-}
-
-struct Seen {
-    beat_at: MonoNanos,
-    still: Duration,
+    beats: BeatWatch,
+    stuck: BTreeSet<String>,
 }
 
 impl Watch {
     const fn new(patience: Duration, step_max: Duration) -> Self {
-        Self { patience, step_max, looked_at: None, seen: BTreeMap::new() }
+        Self { patience, beats: BeatWatch::new(step_max), stuck: BTreeSet::new() }
     }
 
     /// Looks at the last sign of life of each thread; names those that hang, once, and those that go on.
     fn all_move(&mut self, beats: &[(String, MonoNanos)], now: MonoNanos) -> bool {
-        let since = self.looked_at.replace(now).map_or(0, |last| now.since(last));
-        let step = Duration::from_nanos(since).min(self.step_max);
-        self.seen.retain(|thread, _| beats.iter().any(|(name, _)| name == thread));
-        let mut all = true;
-        for (thread, beat_at) in beats {
-            let first = Seen { beat_at: *beat_at, still: Duration::ZERO };
-            let seen = self.seen.entry(thread.clone()).or_insert(first);
-            let was_stuck = seen.still > self.patience;
-            seen.still = if seen.beat_at == *beat_at { seen.still + step } else { Duration::ZERO };
-            seen.beat_at = *beat_at;
-            let is_stuck = seen.still > self.patience;
-            all &= !is_stuck;
+        let mut stuck = BTreeSet::new();
+        for StillThread { thread, still } in self.beats.look(beats, now) {
+            let was_stuck = self.stuck.contains(&thread);
+            let is_stuck = still > self.patience;
             if is_stuck && !was_stuck {
                 tracing::error!(
                     thread,
                     "thread {thread} has shown no sign of life for {} s: the service manager gets none either, and will \
                      start the recorder anew",
-                    seen.still.as_secs()
+                    still.as_secs()
                 );
             } else if was_stuck && !is_stuck {
                 tracing::warn!(thread, "thread {thread} goes on");
             }
+            if is_stuck {
+                stuck.insert(thread);
+            }
         }
-        all
+        self.stuck = stuck;
+        self.stuck.is_empty()
     }
 }
 

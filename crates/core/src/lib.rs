@@ -39,6 +39,7 @@ pub mod probe;
 mod records;
 pub mod sink;
 pub mod source;
+pub mod starts;
 pub mod stop;
 pub mod sync;
 pub mod wait;

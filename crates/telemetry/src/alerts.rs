@@ -2,7 +2,7 @@
 //! it has not been found for a while, so that what comes and goes does not tell of itself again and again.
 //!
 //! Pure: it is shown findings and the time, and answers with the edges. The same rules, with the same names, stand in
-//! `alerts/feedd.yml` for Prometheus.
+//! `alerts/feedd.yml` for Prometheus; that nothing answers at all (`FeeddDown`) can be told only from outside.
 //!
 //! ```
 //! use feedd_model::{MonoNanos, UnixNanos};
@@ -55,6 +55,7 @@ pub const RULES: &[Rule] = &[
     rule("FeeddNoCredit", 10),
     rule("FeeddQuarantine", 0),
     rule("FeeddRejectingFrames", 0),
+    rule("FeeddRestarting", 0),
     rule("FeeddRingSaturated", 10),
     rule("FeeddSinkBreakerOpen", 60),
     rule("FeeddSinkMissedEvents", 0),
@@ -62,6 +63,7 @@ pub const RULES: &[Rule] = &[
     rule("FeeddSinkStopped", 0),
     rule("FeeddSlowStrategy", 10),
     rule("FeeddStreamMute", 30),
+    rule("FeeddThreadStuck", 30),
     rule("FeeddUnaccountedEvents", 0),
 ];
 

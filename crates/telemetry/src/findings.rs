@@ -2,6 +2,7 @@
 //!
 //! Pure: judges two snapshots, so that what was long ago does not alarm for ever.
 
+use crate::beats::StillThread;
 use crate::number::{duration, grouped};
 use crate::snapshot::{FeedView, SinkView, Snapshot};
 use crate::symbols::SymbolView;
@@ -9,6 +10,7 @@ use crate::{findings_analysis as analysis, findings_storage as storage};
 use feedd_model::MonoNanos;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,6 +103,12 @@ const CONNECT_NANOS: u64 = 20_000_000_000;
 const CONNECT_FAILURES: u64 = 2;
 /// How long damage that a start found is news.
 const DAMAGE_NEWS_NANOS: u64 = 300_000_000_000;
+/// A pinned thread beats at least once a second; one that gives no sign of life for longer than this hangs.
+const STILL_MAX: Duration = Duration::from_secs(10);
+/// Over how long starts are counted.
+pub const RESTARTS_NANOS: u64 = 900_000_000_000;
+/// Most starts in [`RESTARTS_NANOS`]; an operator who tries two settings is not told of them.
+const RESTARTS_MAX: u64 = 2;
 
 /// What the rules look at.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +127,10 @@ pub struct Evidence<'a> {
     pub violations: u64,
     /// When the run began.
     pub started: MonoNanos,
+    /// Every pinned thread that has not ended.
+    pub threads: &'a [StillThread],
+    /// Starts in the last [`RESTARTS_NANOS`], this one included.
+    pub restarts: u64,
     /// Every disk that is written to.
     pub disks: &'a [DiskView],
     /// From where on something is wrong.
@@ -130,6 +142,7 @@ pub struct Evidence<'a> {
 pub fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     accounting(evidence, &mut found);
+    running(evidence, &mut found);
     storage::disks(evidence, &mut found);
     storage::journal(evidence, &mut found);
     losses(evidence, &mut found);
@@ -153,6 +166,28 @@ fn accounting(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
             text: format!("the accounting did not hold {} times", grouped(evidence.violations)),
             remedy: "a defect of feedd: keep its log and report it".into(),
         });
+    }
+}
+
+/// Threads that hang, and a recorder that is started again and again.
+fn running(evidence: &Evidence<'_>, found: &mut Vec<Finding>) {
+    for StillThread { thread, still } in evidence.threads.iter().filter(|thread| thread.still > STILL_MAX) {
+        found.push(Finding::new(
+            (Level::Critical, "FeeddThreadStuck"),
+            thread.as_str(),
+            format!("thread {thread} has shown no sign of life for {} s", still.as_secs()),
+            "a defect, or a machine without time for it: keep the log, let gdb show where it stands and restart feedd; a \
+             service manager with its watchdog does that by itself",
+        ));
+    }
+    if evidence.restarts > RESTARTS_MAX {
+        let minutes = RESTARTS_NANOS / 60_000_000_000;
+        found.push(Finding::new(
+            (Level::Critical, "FeeddRestarting"),
+            "recorder",
+            format!("started {} times in {minutes} minutes; each start marks a hole in the data", evidence.restarts),
+            "the log before each start says why the one before ended",
+        ));
     }
 }
 

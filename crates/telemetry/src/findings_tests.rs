@@ -69,7 +69,19 @@ fn found(before: &Snapshot, now: &Snapshot) -> Vec<Finding> {
 /// The three looks back are one.
 fn evidence<'a>(before: &'a Snapshot, now: &'a Snapshot, symbols: &'a [SymbolView]) -> Evidence<'a> {
     let (recent, lately) = (before, before);
-    Evidence { before, recent, lately, now, symbols, violations: 0, started: MonoNanos(0), disks: &[], limits: &LIMITS }
+    Evidence {
+        before,
+        recent,
+        lately,
+        now,
+        symbols,
+        violations: 0,
+        started: MonoNanos(0),
+        threads: &[],
+        restarts: 0,
+        disks: &[],
+        limits: &LIMITS,
+    }
 }
 
 const LIMITS: Limits = Limits {
@@ -293,6 +305,27 @@ fn a_defect_and_a_silent_symbol_are_told_and_the_worst_comes_first() {
         (Level::Warning, "FeeddFeedStale", "binance BTCUSDT", "not heard for 60.0 s, usually every 100 ms"),
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn a_thread_that_hangs_is_named_and_so_is_a_recorder_that_starts_again_and_again() {
+    let still = |thread: &str, seconds| StillThread { thread: thread.to_owned(), still: Duration::from_secs(seconds) };
+    let (now, threads) = (well(), [still("binance", 10), still("batching", 11)]);
+    let all = findings(&Evidence { threads: &threads, restarts: 2, ..evidence(&now, &now, &[]) });
+    let [stuck] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(
+        (stuck.level, stuck.rule.as_str(), stuck.who.as_str()),
+        (Level::Critical, "FeeddThreadStuck", "batching")
+    );
+    assert_eq!(stuck.text, "thread batching has shown no sign of life for 11 s");
+    assert!(stuck.remedy.contains("gdb"), "{stuck:?}");
+    let all = findings(&Evidence { restarts: 3, ..evidence(&now, &now, &[]) });
+    let [again] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(
+        (again.level, again.rule.as_str(), again.who.as_str()),
+        (Level::Critical, "FeeddRestarting", "recorder")
+    );
+    assert_eq!(again.text, "started 3 times in 15 minutes; each start marks a hole in the data");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 pub mod alerts;
 mod backpressure;
+mod beats;
 mod findings;
 mod findings_analysis;
 mod findings_storage;
@@ -30,7 +31,8 @@ mod verdict;
 mod watched;
 
 pub use backpressure::BackpressureWatch;
-pub use findings::{DiskView, Evidence, Finding, LATELY_NANOS, Level, Limits, RECENT_NANOS, findings};
+pub use beats::{BeatWatch, StillThread};
+pub use findings::{DiskView, Evidence, Finding, LATELY_NANOS, Level, Limits, RECENT_NANOS, RESTARTS_NANOS, findings};
 pub use flow_text::{flow_lines, flow_sink};
 pub use hops::{Hop, StageView, StageWatch};
 pub use levels::{BufferView, Levels, Notice, Observation, Severity, Thresholds};
