@@ -76,6 +76,11 @@ impl Alerting {
         }
     }
 
+    /// These rules are not told from now on.
+    pub(crate) fn silence(&self, rules: &[String]) {
+        self.alerts.lock().unwrap_or_else(PoisonError::into_inner).silence(rules);
+    }
+
     /// Every alert, those that fire first.
     pub(crate) fn all(&self) -> Vec<Alert> {
         self.alerts.lock().unwrap_or_else(PoisonError::into_inner).all()
@@ -94,7 +99,11 @@ impl Alerting {
     }
 }
 
-fn check_rules(silenced: &[String]) -> Result<()> {
+/// Whether every rule that is not to be told is one.
+///
+/// # Errors
+/// When a rule does not exist.
+pub(crate) fn check_rules(silenced: &[String]) -> Result<()> {
     match silenced.iter().find(|name| RULES.iter().all(|rule| rule.name != name.as_str())) {
         None => Ok(()),
         Some(name) => {

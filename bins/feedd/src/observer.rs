@@ -150,7 +150,8 @@ impl Observer {
     }
 
     /// Settings were changed while it runs.
-    pub(crate) fn reloaded(&self, settings: Vec<SettingStatus>, limits: Limits) {
+    pub(crate) fn reloaded(&self, settings: Vec<SettingStatus>, limits: Limits, silenced: &[String]) {
+        self.alerting.silence(silenced);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         (seen.settings, seen.limits) = (settings, limits);
     }

@@ -166,6 +166,9 @@ impl Reloader {
         if let Err(error) = shards(&new.config) {
             return Outcome::refused(format!("{error:#}"));
         }
+        if let Err(error) = alerting::check_rules(&new.config.alerts.silence) {
+            return Outcome::refused(format!("{error:#}"));
+        }
         let todo = match self.plan(&new) {
             Ok(todo) => todo,
             Err(error) => return Outcome::refused(format!("{error:#}")),
@@ -291,7 +294,8 @@ impl Reloader {
             loaded.settings.extend(changed.after.clone());
         }
         loaded.settings.sort_by(|a, b| a.key.cmp(&b.key));
-        observer.reloaded(settings(&loaded.settings), alerting::limits(&loaded.config.alerts));
+        let alerts = &loaded.config.alerts;
+        observer.reloaded(settings(&loaded.settings), alerting::limits(alerts), &alerts.silence);
         Outcome { version: 1, is_applied: true, mistakes: String::new(), changed: todo.changed, at_next_start }
     }
 }
@@ -313,20 +317,21 @@ fn reach(key: &str) -> Reach {
     let mut names = key.split('.');
     match (names.next(), names.next(), names.next(), names.next()) {
         (Some("log"), Some("level"), None, _) | (Some("health"), Some(_), None, _) => Reach::Now,
-        (Some("alerts"), Some(name), None, _) if ALERT_LIMITS.contains(&name) => Reach::Now,
+        (Some("alerts"), Some(name), None, _) if ALERTS_NOW.contains(&name) => Reach::Now,
         (Some("source"), Some(at), Some("symbols"), None) => at.parse().map_or(Reach::NextStart, Reach::Symbols),
         (Some("source"), Some(at), Some("periods"), Some(_)) => at.parse().map_or(Reach::NextStart, Reach::Periods),
         _ => Reach::NextStart,
     }
 }
 
-/// Keys of `[alerts]` that say from where on something is wrong.
-const ALERT_LIMITS: [&str; 5] = ["wait_max", "commit_max", "call_max", "strategy_max", "disk_free_min"];
+/// Keys of `[alerts]` that take effect at once: from where on something is wrong, and what is not told.
+const ALERTS_NOW: [&str; 6] = ["wait_max", "commit_max", "call_max", "strategy_max", "disk_free_min", "silence"];
 
 fn take_alerts(running: &mut Config, new: &Config) {
     let (running, new) = (&mut running.alerts, &new.alerts);
     (running.wait_max, running.commit_max, running.call_max) = (new.wait_max, new.commit_max, new.call_max);
     (running.strategy_max, running.disk_free_min) = (new.strategy_max, new.disk_free_min);
+    running.silence.clone_from(&new.silence);
 }
 
 /// Symbols or periods of a live source that were changed.
@@ -353,7 +358,7 @@ mod tests {
             ("log.format", Reach::NextStart),
             ("health.interval", Reach::Now),
             ("alerts.call_max", Reach::Now),
-            ("alerts.silence", Reach::NextStart),
+            ("alerts.silence", Reach::Now),
             ("alerts.webhook.url", Reach::NextStart),
             ("source.0.symbols", Reach::Symbols(0)),
             ("source.12.periods.mute_max", Reach::Periods(12)),

@@ -266,6 +266,40 @@ fn what_cannot_change_is_named_and_what_can_follows() {
 }
 
 #[test]
+fn a_recorder_that_restarts_again_and_again_says_so_until_that_is_silenced() {
+    let place = Place::new();
+    let alerts = |silence: &str| format!("[alerts]\nsilence = [{silence}]\n");
+    place.configure(&alerts(""), &["BTCUSDT"], "");
+    for start in 1..=3 {
+        let mut feedd = place.start(&[]);
+        feedd.wait_until("subscribed", |_| place.answers() == start);
+        feedd.signal("TERM");
+        let ended = feedd.wait();
+        ended.assert_complete("a start");
+    }
+    let mut feedd = place.start(&[]);
+    feedd.wait_until_said("alert firing: FeeddRestarting: recorder: started 3 times in 15 minutes");
+    feedd.wait_until("subscribed", |_| place.answers() == 4);
+    place.configure(&alerts("\"FeeddRestarts\""), &["BTCUSDT"], "");
+    let (code, _, error) = place.ask(&["reload"]);
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("there is no rule FeeddRestarts;") && error.contains("nothing was changed"), "{error}");
+    place.configure(&alerts("\"FeeddRestarting\""), &["BTCUSDT"], "");
+    let (code, said, error) = place.ask(&["reload"]);
+    assert_eq!(code, 0, "{said}{error}");
+    assert!(said.starts_with("changed: alerts.silence = [\"FeeddRestarting\"] ("), "{said}");
+    feedd.wait_until_said("alert resolved: FeeddRestarting: recorder, after ");
+    let findings = place.status()["findings"].clone();
+    assert!(findings.as_array().unwrap().iter().any(|finding| finding["rule"] == "FeeddRestarting"), "{findings}");
+    place.configure(&alerts(""), &["BTCUSDT"], "");
+    let (code, said, error) = place.ask(&["reload"]);
+    assert_eq!(code, 0, "{said}{error}");
+    feedd.wait_until("it fires again", |feedd| feedd.said().matches("alert firing: FeeddRestarting: ").count() == 2);
+    feedd.signal("TERM");
+    feedd.wait().assert_complete("silenced for a while");
+}
+
+#[test]
 fn symbols_without_room_wait_for_the_next_start() {
     let place = Place::new();
     place.configure("[health]\ninterval = \"1h\"\n", &["BTCUSDT"], "[source.limits]\nstreams_per_connection = 4\n");

@@ -139,6 +139,11 @@ impl Alerts {
         Self { tracked: BTreeMap::new(), silenced: silenced.iter().cloned().collect() }
     }
 
+    /// These rules are not told from now on. What fires of them is resolved in its time; what was silenced may fire.
+    pub fn silence(&mut self, silenced: &[String]) {
+        self.silenced = silenced.iter().cloned().collect();
+    }
+
     /// Takes what is found now; gives what is to be told: alerts that begin to fire (also again, when they have become
     /// worse) and alerts that are resolved.
     pub fn look(&mut self, found: &[Finding], now: MonoNanos, wall: UnixNanos) -> Vec<Alert> {
