@@ -375,8 +375,10 @@ class Dashboard(unittest.TestCase):
         self.assertRegex(card, "next attempt in |an attempt runs")
         self.assertIn("It says: postgres: connecting", card)
         page.shows("the finding", "document.querySelector('#alerts').textContent.includes('FeeddSinkBreakerOpen')")
-        page.shows("the slow strategy", f"{flow}.querySelectorAll('.lane')[1].querySelector('[data-waits]') !== null")
-        self.assertRegex(page.text("#flow .lane:last-child"), "strategies (fall behind|too slow)|waits for strategies")
+        # On a busy machine the bars may fall behind, too, and before.
+        said = "/strategies (fall behind|too slow)|waits for strategies/"
+        page.shows("the slow strategy", f"{said}.test({flow}.querySelector('.lane:last-child').textContent)")
+        self.assertTrue(page.run(f"return {flow}.querySelectorAll('.lane')[1].querySelector('[data-waits]') !== null"))
         self.assertIn("strategy slow", page.text("#analysis"))
         self.assertRegex(page.text("#analysis"), "CRITICAL|WARNING")
         self.is_clean(page)

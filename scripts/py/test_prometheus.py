@@ -93,7 +93,7 @@ class Files(unittest.TestCase):
 
     def test_the_rules_inside_feedd_have_the_same_names(self):
         inside = set(re.findall(r"^\| `(Feedd\w+)` \|", OPERATIONS.read_text(), flags=re.MULTILINE))
-        only_prometheus = {"FeeddDown", "FeeddRestarting", "FeeddThreadStuck", "FeeddAlertsNotSent"}
+        only_prometheus = {"FeeddDown", "FeeddAlertsNotSent"}
         self.assertEqual(inside, set(alert_blocks()) - only_prometheus)
 
     def test_the_dashboard_is_whole(self):
