@@ -83,7 +83,7 @@ impl Numbers {
 
     /// Whether the hole that was just left counts where nobody says that ids are dense: when holes are rare.
     const fn is_rare(&self) -> bool {
-        self.followed >= LEARNED_AFTER && self.followed >= (self.holes - 1) * LEARNED_PER_HOLE
+        self.followed >= LEARNED_AFTER && self.followed >= self.holes.saturating_sub(1) * LEARNED_PER_HOLE
     }
 
     /// Whether a trade made then, with an id that is known, is another one.
@@ -137,7 +137,7 @@ impl TradeTrack {
         recv_ts: Option<UnixNanos>,
         made_ts: Option<UnixNanos>,
     ) -> bool {
-        let is_new = self.is_new(rule, id) || self.is_anew(rule, id, made_ts);
+        let is_new = self.is_new(rule, id, made_ts) || self.is_anew(rule, id, made_ts);
         if is_new {
             self.last_ts = recv_ts.or(self.last_ts);
             self.numbers.made_ts = self.numbers.made_ts.max(made_ts);
@@ -146,7 +146,7 @@ impl TradeTrack {
     }
 
     #[inline]
-    fn is_new(&mut self, rule: TradeIds, id: TradeId) -> bool {
+    fn is_new(&mut self, rule: TradeIds, id: TradeId, made_ts: Option<UnixNanos>) -> bool {
         match (rule, id) {
             (_, TradeId::None) => true,
             (TradeIds::Dense | TradeIds::DenseNewestFirst, TradeId::Number(id)) => match u64::try_from(id) {
@@ -155,10 +155,10 @@ impl TradeTrack {
             },
             (TradeIds::Learned, TradeId::Number(id)) => {
                 let is_new = self.recent.insert(id);
-                if let Some(id) = u64::try_from(id).ok().filter(|_| is_new) {
-                    self.learn(id);
+                match u64::try_from(id) {
+                    Ok(id) if is_new => self.learn(id, made_ts),
+                    _ => is_new,
                 }
-                is_new
             }
             (_, TradeId::Number(id) | TradeId::Uuid(id)) => self.recent.insert(id),
         }
@@ -171,7 +171,7 @@ impl TradeTrack {
         if is_anew {
             (self.numbers, self.recent) = Default::default();
             self.suspected.clear();
-            self.is_new(rule, id);
+            self.is_new(rule, id, made_ts);
             self.before_ts = self.last_ts;
             self.begins_anew = true;
         }
@@ -197,13 +197,24 @@ impl TradeTrack {
         }
     }
 
-    /// Of numbers that may be dense: holes count when they are rare.
-    fn learn(&mut self, id: u64) {
-        if let Seen::Ahead(hole) = self.numbers.insert(id)
-            && self.numbers.is_rare()
-        {
-            self.before_ts = self.last_ts;
-            self.suspected.push(hole);
+    /// Of numbers that may be dense: holes count when they are rare. False when the trade is known although its number is
+    /// not a recent one: an answer over REST that fills a long hole goes on to what was stored before it. A trade that was
+    /// made after all others is none of these, whatever its number.
+    fn learn(&mut self, id: u64, made_ts: Option<UnixNanos>) -> bool {
+        let is_dense = self.numbers.is_rare();
+        match self.numbers.insert(id) {
+            Seen::Ahead(hole) => {
+                if self.numbers.is_rare() {
+                    self.before_ts = self.last_ts;
+                    self.suspected.push(hole);
+                }
+                true
+            }
+            Seen::Again => {
+                let is_older = made_ts.zip(self.numbers.made_ts).is_some_and(|(made, newest)| made <= newest);
+                !(is_dense && is_older)
+            }
+            Seen::Next | Seen::First | Seen::FillsHole | Seen::Before => true,
         }
     }
 
@@ -230,5 +241,26 @@ impl TradeTrack {
             .ids
             .missing_in(first..=last)
             .fold(None, |found, range| Some((found.map_or(*range.start(), |(low, _)| low), *range.end())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More trades than recent ids are kept of: those before them are still known, unless they were made after all others.
+    #[test]
+    fn trades_before_the_recent_ones_are_known_by_their_learned_numbers() {
+        let mut track = TradeTrack::default();
+        let mut take = |id: i128, made: i128| {
+            let made_ts = i64::try_from(made).ok().map(UnixNanos);
+            track.take(TradeIds::Learned, TradeId::Number(id.try_into().unwrap()), made_ts, made_ts)
+        };
+        assert!((1..=1_000).all(|id| take(id, id)));
+        // A hole, and later what fills it.
+        assert!((4_001..=4_100).all(|id| take(id, id)));
+        assert!((1_001..=4_000).all(|id| take(id, id)), "what was missing is taken");
+        assert!((1..=4_100).all(|id| !take(id, id)), "each once");
+        assert!(take(10, 5_000), "made after all others: the venue's numbers have begun again");
     }
 }

@@ -148,7 +148,7 @@ fn black_hole() {
         "black hole",
         |_| Effect::Ends,
         |stand| {
-            let from_ns = stand.strike("blackhole for=3s");
+            let from_ns = stand.strike("blackhole for=4s");
             let noticed = noticed_end(stand, from_ns);
             (from_ns, Some((noticed, SILENCE_MAX)))
         },
