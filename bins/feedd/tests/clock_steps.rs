@@ -215,7 +215,11 @@ fn a_step_is_a_row_between_the_last_event_with_the_old_time_and_the_first_with_t
         assert_eq!(rows[mark], expected);
         // The first burst behind it, and no more.
         let doubtful = rows[mark + 1..].iter().take_while(|row| row.doubtful).count();
-        assert!((1..rows.len() / 10).contains(&doubtful), "{doubtful} doubtful events behind {mark}");
+        assert!(
+            (1..rows.len() / 10).contains(&doubtful),
+            "{doubtful} doubtful events behind {mark} of {marks:?}: {:?}",
+            &rows[mark.saturating_sub(2)..(mark + 4).min(rows.len())]
+        );
         from = mark + 1 + doubtful;
     }
     assert!(rows[from..].iter().all(|row| row.recv_ts == now), "the last time to the end");
