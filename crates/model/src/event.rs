@@ -185,6 +185,13 @@ impl Event {
         }
     }
 
+    /// The trade, if it is one. Costs less than [`Event::body`], which has room for every kind.
+    #[inline]
+    #[must_use]
+    pub fn trade(&self) -> Option<Trade> {
+        (self.kind() == EventKind::Trade).then(|| self.unpack_trade())
+    }
+
     /// Prices at even places and sizes at odd ones, as in the body: two of a trade or a level, four of a quote (bid, then
     /// ask), none of other kinds. Costs less than [`Event::body`].
     #[inline]
@@ -255,6 +262,7 @@ impl Event {
         }
     }
 
+    #[inline]
     fn unpack_trade(&self) -> Trade {
         let id = u128::from(self.payload[2]) | u128::from(self.payload[3]) << 64;
         Trade {
@@ -362,6 +370,7 @@ impl Event {
         self.payload[at] = value.map_or(0, |v| word(v.mantissa()));
     }
 
+    #[inline]
     #[inline]
     fn decimal(&self, field: usize, at: usize) -> Option<Decimal> {
         let scale = self.field(field);
@@ -477,6 +486,7 @@ mod tests {
             prop_assert_eq!(event.decimals(), expected);
             // Debug compares scales too; `==` on decimals compares values only.
             prop_assert_eq!(format!("{:?}", event.body()), format!("{body:?}"));
+            prop_assert_eq!(event.trade(), if let EventBody::Trade(trade) = body { Some(trade) } else { None });
             prop_assert_eq!(Event::from_bytes(&event.to_bytes()), Some(event));
         }
 

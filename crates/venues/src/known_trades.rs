@@ -4,7 +4,7 @@
 //! noted at the next start, before anything is recorded; then [`EarlierTrades`] hands it to the checkers.
 
 use crate::check::{KnownTrades, TradeIds};
-use feedd_model::{Epoch, Event, EventBody, EventKind, Flags, InstrumentId, Position, Seq, StreamId};
+use feedd_model::{Epoch, Event, Flags, InstrumentId, Position, Seq, StreamId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -69,11 +69,7 @@ impl KnownFile {
 
     /// Notes an event that is stored; those that are no trade are of no consequence.
     pub fn note(&mut self, rule: TradeIds, event: &Event) {
-        // A look at a number, where most events are no trades.
-        if event.kind() != EventKind::Trade {
-            return;
-        }
-        let EventBody::Trade(trade) = event.body() else { return };
+        let Some(trade) = event.trade() else { return };
         let known = self.trades.entry(event.instrument()).or_insert_with(|| KnownTrades::new(rule));
         if known.rule() != rule {
             *known = KnownTrades::new(rule);

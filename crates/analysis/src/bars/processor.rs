@@ -136,8 +136,15 @@ impl Processor {
     fn event(&mut self, event: &Event, exit: &mut Exit<'_>) {
         // Recordings without receive times go by those of the venue; what has no time at all is of now.
         let recv = event.recv_ts().or_else(|| event.venue_ts()).map_or(self.ledger.clock, |time| time.0);
-        if recv > self.ledger.clock || self.blind_since.is_some() || event.kind() == EventKind::Gap {
-            self.time_passes(event, recv, exit);
+        if self.has_changed || self.blind_since.is_some() || event.kind() == EventKind::Gap {
+            self.before(event, recv, exit);
+        }
+        if recv > self.ledger.clock {
+            self.ledger.clock = recv;
+            self.ledger.limit = recv.saturating_sub(self.plan.grace);
+            if self.next_end <= self.ledger.limit {
+                self.close_due(exit);
+            }
         }
         let instrument = event.instrument();
         if instrument == InstrumentId::NONE {
@@ -146,17 +153,15 @@ impl Processor {
         let Some(place) = self.places.get(&instrument).copied().unwrap_or_else(|| self.admit(instrument, recv)) else {
             return;
         };
-        if event.kind() == EventKind::Trade
-            && let EventBody::Trade(trade) = event.body()
-        {
+        if let Some(trade) = event.trade() {
             self.trade(place, event, &trade, recv, exit);
         }
     }
 
-    /// Before the event itself: what changed comes out, holes are noted, and bars end.
-    fn time_passes(&mut self, event: &Event, recv: i64, exit: &mut Exit<'_>) {
-        let passes = recv > self.ledger.clock;
-        if passes {
+    /// Before the event itself, and before bars end: what changed comes out when time passes, and holes are noted.
+    #[cold]
+    fn before(&mut self, event: &Event, recv: i64, exit: &mut Exit<'_>) {
+        if recv > self.ledger.clock {
             self.tell_changed(exit);
         }
         if let Some(since) = self.blind_since.take() {
@@ -165,13 +170,6 @@ impl Processor {
         }
         if let EventBody::Gap(gap) = event.body() {
             self.gap(event.instrument(), &gap, recv);
-        }
-        if passes {
-            self.ledger.clock = recv;
-            self.ledger.limit = recv.saturating_sub(self.plan.grace);
-            if self.next_end <= self.ledger.limit {
-                self.close_due(exit);
-            }
         }
     }
 

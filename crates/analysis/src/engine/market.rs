@@ -39,14 +39,25 @@ impl<R: Records> Engine<R> {
             }
             _ => return,
         };
-        let (price, slots) = (market.price, market.slots.clone());
-        if self.open_orders > 0 && self.fills_at(offer, event.instrument()) {
+        let price = market.price;
+        let is_filling = self.open_orders > 0 && self.fills_at(offer, event.instrument());
+        let is_shown = self.looks_at_events && !self.is_behind();
+        if !is_filling && !is_shown {
+            return;
+        }
+        // Taken out for the loops, so that the engine is free: nobody meets this instrument meanwhile.
+        let slots = self.markets.get_mut(&event.instrument()).map(|market| std::mem::take(&mut market.slots));
+        let slots = slots.unwrap_or_default();
+        if is_filling {
             for &slot in &slots {
                 self.fill(slot, offer, at);
             }
         }
-        if self.looks_at_events && !self.is_behind() {
+        if is_shown {
             self.show_event(&slots, &body, at, price);
+        }
+        if let Some(market) = self.markets.get_mut(&event.instrument()) {
+            market.slots = slots;
         }
     }
 
