@@ -371,7 +371,6 @@ impl Event {
     }
 
     #[inline]
-    #[inline]
     fn decimal(&self, field: usize, at: usize) -> Option<Decimal> {
         let scale = self.field(field);
         if scale == ABSENT_FIELD {

@@ -1,7 +1,7 @@
 //! Blocks in, bars out.
 //!
 //! Hot path: a trade costs a look-up, a few comparisons and additions; nothing is allocated once every symbol has its bars
-//! (`tests/bars_no_alloc.rs` counts). No clock is asked: the lane's clock is the highest receive time of trades, quotes, gaps
+//! (`tests/lane_no_alloc.rs` counts). No clock is asked: the lane's clock is the highest receive time of trades, quotes, gaps
 //! and status events. Depth does not move it, so that a replay without depth gives the same bars.
 
 use super::config::{BarsConfig, BarsError, TimeBy};

@@ -1,4 +1,4 @@
-//! Making bars allocates nothing per event, and copies no event: an engine is handed the block itself.
+//! The lane allocates nothing per event, and copies no event: an engine is handed the block itself.
 //!
 //! One test alone in its binary: the allocator counts for the whole process.
 
@@ -6,11 +6,15 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use feedd_analysis::bars::{BarsConfig, Empty, Processor};
+use feedd_analysis::engine::{Engine, Plan, Settings};
 use feedd_analysis::flow::{Item, Items, Records};
-use feedd_core::Block;
+use feedd_analysis::paper;
+use feedd_analysis::strategies::{Blueprint, Orders, Strategy, Subscription};
+use feedd_core::counters::AnalysisCounters;
+use feedd_core::{Block, Instruments, ManualClock};
 use feedd_model::{
-    Decimal, Derived, Epoch, Event, EventBody, EventHead, Flags, InstrumentId, Interval, Seq, Side, SourceId, StreamId,
-    Trade, TradeId, UnixNanos,
+    Bar, Decimal, Derived, Epoch, Event, EventBody, EventHead, Flags, InstrumentId, Interval, Seq, Side, SourceId,
+    StreamId, Trade, TradeId, UnixNanos,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -106,11 +110,97 @@ fn block(number: i64) -> Arc<Block> {
     Arc::new(Block::of(StreamId(1), Epoch(1), first, SourceId(0), &events))
 }
 
+/// Is told of every trade, and buys and sells by turns.
+#[derive(Default)]
+struct Trader {
+    trades: u64,
+}
+
+impl Strategy for Trader {
+    fn subscription(&self) -> Subscription {
+        Subscription { trades: true, ..Subscription::default() }
+    }
+
+    fn reset(&mut self) {}
+
+    fn on_bar(&mut self, _: &Bar, _: &mut Orders) {}
+
+    fn on_trade(&mut self, _: UnixNanos, _: &Trade, orders: &mut Orders) {
+        self.trades += 1;
+        match self.trades % 200 {
+            50 => orders.buy(f64::NAN),
+            150 => orders.sell(f64::NAN),
+            _ => {}
+        }
+    }
+}
+
+/// SMA and RSI of each symbol over bars of a second and one that is told of trades, with paper books, which look at every
+/// trade while an order is open.
+fn engine() -> Engine<Stored> {
+    let dictionary = Instruments::in_memory();
+    for number in 0..SYMBOLS {
+        dictionary.resolve("sim", &format!("TEST{number}")).unwrap();
+    }
+    let plan = |blueprint: Blueprint| {
+        let id = dictionary.resolve("strategy", blueprint.name()).unwrap();
+        Plan { blueprint, id, wants: Box::new(|_| true) }
+    };
+    let [sma, rsi] = ["sma", "rsi"].map(|kind| Blueprint::read(kind, "1s".parse().unwrap(), &[]).unwrap());
+    let trader = Blueprint::new("trader".to_owned(), || Box::new(Trader::default()));
+    let plans = vec![plan(sma), plan(rsi), plan(trader)];
+    let names: Vec<_> = plans.iter().map(|plan| plan.blueprint.name().to_owned()).collect();
+    let settings = Settings { paper: Some(paper::Settings::default()), ..Settings::default() };
+    let clock = Arc::new(ManualClock::at(UnixNanos(0)));
+    Engine::new(settings, plans, Stored(0), dictionary.clone(), clock, Arc::new(AnalysisCounters::new(&names))).unwrap()
+}
+
+/// Works on the items at once.
+struct Inline(Engine<Stored>);
+
+impl Items for Inline {
+    fn put(&mut self, item: Item) {
+        self.0.item(item);
+    }
+}
+
 #[test]
-fn bars_cost_no_allocation_and_no_copy() {
+fn the_lane_costs_no_allocation_and_no_copy() {
     let before = allocations();
     drop(black_box(Box::new(before)));
     assert!(allocations() > before, "the counter counts");
+    bars_cost_none();
+    strategies_cost_none();
+}
+
+/// The engine looks at each trade, its strategies at each bar, and orders are made and filled.
+fn strategies_cost_none() {
+    let config = BarsConfig {
+        intervals: vec!["1s".parse().unwrap()],
+        revise: Duration::from_secs(30),
+        block_ends: true,
+        ..BarsConfig::default()
+    };
+    let mut processor = Processor::new(config, |_| true).unwrap();
+    let (mut lane, mut bars) = (Inline(engine()), Stored(0));
+    // Each book has had an order and each strategy all the bars that it keeps.
+    let blocks: Vec<_> = (0..60).map(block).collect();
+    let (warm_up, counted) = blocks.split_at(40);
+    for block in warm_up {
+        processor.block(block, 0, &mut lane, &mut bars);
+    }
+    let fills = lane.0.figures().fills;
+    let before = allocations();
+    for block in counted {
+        processor.block(block, 0, &mut lane, &mut bars);
+    }
+    let allocated = allocations() - before;
+    let fills = lane.0.figures().fills - fills;
+    assert_eq!(allocated, 0, "for {} blocks and {fills} fills", counted.len());
+    assert!(fills > 300, "of 820 orders that the one told of trades gave {fills} were filled");
+}
+
+fn bars_cost_none() {
     let texts = ["1s", "5s", "1m", "7s", "100t", "2.5v"];
     let config = BarsConfig {
         intervals: texts.map(|text| text.parse::<Interval>().unwrap()).to_vec(),
