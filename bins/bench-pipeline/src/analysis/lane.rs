@@ -10,6 +10,7 @@ use crossbeam_utils::Backoff;
 use feedd_analysis::bars::Processor;
 use feedd_analysis::engine::{Ended, Engine, EngineShared, Input};
 use feedd_analysis::flow::{Item, Items};
+use feedd_core::affinity::pin;
 use feedd_core::link::{Delivered, LinkMode, LinkReceiver, LinkSender, LinkTotals, stage_link};
 use feedd_core::wake::Wake;
 use feedd_core::{Block, Clock, Stop, SystemClock};
@@ -60,7 +61,7 @@ pub(super) enum Pace {
     Credit,
     /// As fast as the link takes them: `clock` mode.
     Full,
-    /// One each so many ns, whatever became of those before: `clock` mode.
+    /// One each so many ns, whatever became of those before, and never closer: `clock` mode.
     Due(u64),
 }
 
@@ -92,9 +93,16 @@ impl Ran {
 
 /// Runs all blocks of the market through the lane once.
 ///
+/// With cores, the processor has the second to itself, and the first is for who delivers and the engine, which both have
+/// little to do: there are three threads, and a host may have two cores.
+///
 /// # Errors
-/// When a thread fails, or a trade or a bar is missing.
-pub(super) fn run(market: &Market, pace: Pace, lists: Lists) -> Result<Ran> {
+/// When a thread fails or cannot be pinned, or a trade or a bar is missing.
+pub(super) fn run(market: &Market, pace: Pace, lists: Lists, cores: Option<[usize; 2]>) -> Result<Ran> {
+    let stay = move |place: usize| {
+        ensure!(cores.is_none_or(|cores| pin(cores[place])), "a thread could not be pinned");
+        Ok(())
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let stop = Stop::new();
     let mode = if pace == Pace::Credit { LinkMode::Data } else { LinkMode::Clock };
@@ -115,14 +123,22 @@ pub(super) fn run(market: &Market, pace: Pace, lists: Lists) -> Result<Ran> {
     let (processor, left) = (processor(false, false)?, market.blocks.len());
     let bars = BarsThread { blocks, left, lists, processor, bars: Tally::default(), items };
     let ran = std::thread::scope(|scope| {
-        let bars = scope.spawn(|| bars.run());
+        let bars = scope.spawn(move || {
+            stay(1)?;
+            Ok::<_, anyhow::Error>(bars.run())
+        });
         let strategies = scope.spawn(|| {
+            stay(0)?;
             ensure!(engine.run(&shift) == Ended::Finished, "the engine was taken over");
             Ok(thread_cpu())
         });
         let sender = Sender { link, clock: &*clock, stop: &stop };
-        let (begin, sender_cpu, late_blocks) = sender.run(market, pace)?;
-        let (processor, bars, processor_cpu) = bars.join().map_err(|_| anyhow!("the processor panicked"))?;
+        let sender = scope.spawn(move || {
+            stay(0)?;
+            sender.run(market, pace)
+        });
+        let (begin, sender_cpu, late_blocks) = sender.join().map_err(|_| anyhow!("the sender panicked"))??;
+        let (processor, bars, processor_cpu) = bars.join().map_err(|_| anyhow!("the processor panicked"))??;
         let engine_cpu = strategies.join().map_err(|_| anyhow!("the engine panicked"))??;
         check_trades(&processor, market)?;
         bars.check(market, false)?;
@@ -154,14 +170,15 @@ impl Sender<'_> {
         let _ = set_current_timer_slack(NonZeroU64::new(1));
         let cpu = thread_cpu();
         let begin = MonoNanos(self.clock.mono().0 + if pace == Pace::Credit { 0 } else { SETTLING_NS });
-        let mut late_blocks = 0;
-        for (number, block) in (0..).zip(&market.blocks) {
-            let due = match pace {
-                Pace::Credit | Pace::Full => begin,
-                Pace::Due(every_ns) => MonoNanos(begin.0 + number * every_ns),
-            };
+        let (mut late_blocks, mut due) = (0, begin);
+        for block in &market.blocks {
             let now = self.wait_until(due);
-            late_blocks += u64::from(matches!(pace, Pace::Due(_)) && now.since(due) > OVERSLEEP_NS);
+            if let Pace::Due(every_ns) = pace {
+                // When this thread itself was held up, what follows is put off: a burst would be backpressure of its making.
+                let is_late = now.since(due) > OVERSLEEP_NS;
+                late_blocks += u64::from(is_late);
+                due = MonoNanos(if is_late { now.0 } else { due.0 } + every_ns);
+            }
             match self.link.deliver(block.clone(), block.events().len() as u64, self.clock, self.stop) {
                 Delivered::Yes { .. } => {}
                 Delivered::Skipped(_) | Delivered::Over(_) => anyhow::bail!("a block was not delivered"),

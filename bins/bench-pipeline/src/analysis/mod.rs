@@ -108,7 +108,8 @@ pub(crate) fn measure(args: &AnalysisArgs, interrupt: &Interrupt) -> Result<Repo
             market.trades, market.symbols, args.rate, market.seconds, market.minutes
         ),
         "an event is a trade; blocks come from memory, not from a core that has just written them".to_owned(),
-        "the first five cases run on one pinned thread; the threads of the lane are left where the system puts them"
+        "the first five cases run on one pinned thread; the lane at full speed is left where the system puts its threads; paced, \
+         the processor has a core to itself"
             .to_owned(),
         "in each run every trade is counted and stands in one bar of each interval; signals are the same in all"
             .to_owned(),
@@ -120,7 +121,7 @@ pub(crate) fn measure(args: &AnalysisArgs, interrupt: &Interrupt) -> Result<Repo
     if cores.is_none() {
         report.warnings.push("one core: the lane's threads share it, nothing is pinned".to_owned());
     }
-    let mut load = Load::find(&market, interrupt)?;
+    let mut load = Load::find(&market, cores, interrupt)?;
     let mut copied_percent = load.percent;
     let case = |contender: &Contender| Case {
         key: contender.key.to_owned(),
@@ -132,15 +133,15 @@ pub(crate) fn measure(args: &AnalysisArgs, interrupt: &Interrupt) -> Result<Repo
     let mut agreed = Agreed::default();
     let rounds = plan.hold(interrupt, &mut |at, _| match CONTENDERS[at].way {
         Way::InLine(work) => in_line_run(work, &market, cores.map(|[_, core]| core), &mut agreed),
-        Way::Lane => lane_run(&market, Pace::Credit, Lists::Shared, &mut agreed),
+        Way::Lane => lane_run(&market, Pace::Credit, Lists::Shared, None, &mut agreed),
         Way::Paced(Lists::Copied) => {
             // Both ways of a round have the same load.
             load = load.mended(copied_percent);
-            let sample = lane_run(&market, Pace::Due(load.every_ns), Lists::Copied, &mut agreed)?;
+            let sample = lane_run(&market, Pace::Due(load.every_ns), Lists::Copied, cores, &mut agreed)?;
             copied_percent = sample.details["backpressure_percent"].as_f64().unwrap_or(copied_percent);
             Ok(sample)
         }
-        Way::Paced(Lists::Shared) => lane_run(&market, Pace::Due(load.every_ns), Lists::Shared, &mut agreed),
+        Way::Paced(Lists::Shared) => lane_run(&market, Pace::Due(load.every_ns), Lists::Shared, cores, &mut agreed),
     })?;
     rounds.tell(&mut report, &RATIOS);
     tell_steps(&mut report, &rounds);
@@ -164,8 +165,14 @@ fn in_line_run(work: Work, market: &Market, core: Option<usize>, agreed: &mut Ag
     Ok(Sample { value: nanos(ran.wall, market.trades * ran.passes), core_share, details })
 }
 
-fn lane_run(market: &Market, pace: Pace, lists: Lists, agreed: &mut Agreed) -> Result<Sample> {
-    let ran = lane::run(market, pace, lists)?;
+fn lane_run(
+    market: &Market,
+    pace: Pace,
+    lists: Lists,
+    cores: Option<[usize; 2]>,
+    agreed: &mut Agreed,
+) -> Result<Sample> {
+    let ran = lane::run(market, pace, lists, cores)?;
     agreed.check(false, ran.strategies)?;
     let per_trade = |time: Duration| nanos(time, market.trades);
     let (blocks, items) = (&ran.to_processor, &ran.to_engine);

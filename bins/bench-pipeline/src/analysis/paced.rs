@@ -36,8 +36,8 @@ impl Load {
     ///
     /// # Errors
     /// When a run fails, or a signal has come.
-    pub(super) fn find(market: &Market, interrupt: &Interrupt) -> Result<Self> {
-        let full = run(market, Pace::Full, Lists::Copied)?;
+    pub(super) fn find(market: &Market, cores: Option<[usize; 2]>, interrupt: &Interrupt) -> Result<Self> {
+        let full = run(market, Pace::Full, Lists::Copied, cores)?;
         let floor = u64::try_from(full.wall.as_nanos())? / market.blocks.len() as u64;
         let (mut fast, mut slow) = (floor.max(1), floor.max(1) * SLOWEST);
         let mut best = Self { every_ns: fast, percent: full.backpressure_percent() };
@@ -46,7 +46,7 @@ impl Load {
             let every_ns = (fast * slow).isqrt();
             let mut percents = [0.0; RUNS_A_PROBE];
             for percent in &mut percents {
-                *percent = run(market, Pace::Due(every_ns), Lists::Copied)?.backpressure_percent();
+                *percent = run(market, Pace::Due(every_ns), Lists::Copied, cores)?.backpressure_percent();
             }
             percents.sort_by(f64::total_cmp);
             let percent = percents[RUNS_A_PROBE / 2];
@@ -130,7 +130,7 @@ pub(super) fn tell(report: &mut Report, rounds: &Rounds, load: Load, [copied, sh
     });
     let rate = load.trades_per_s() / 1e6;
     report.notes.push(format!(
-        "backpressure: a block each {:.0} us, {rate:.2} M trades/s, open loop, links in clock mode; the load was looked for \
+        "backpressure: a block each {:.0} us, {rate:.2} M trades/s, never closer, links in clock mode; the load was looked for \
          until copied lists had about {} % ({:.1} % then)",
         load.every_ns as f64 / 1e3,
         BAND[1],
