@@ -25,5 +25,5 @@ mod wiring;
 
 pub use analysis::RecordTap;
 pub use storage::journal_config;
-pub use threads::{Run, RunEnd};
+pub use threads::{Run, RunEnd, SourceMailboxes};
 pub use wiring::{DEAD_LETTERS_FILE, MeasuringLane, start, start_replay, start_with};

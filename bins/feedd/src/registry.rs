@@ -103,15 +103,11 @@ fn null(_: &SinkSettings, _: &Config, _: &Instruments) -> Result<Box<dyn Sink>> 
 ///
 /// # Errors
 /// When its input cannot be opened.
-pub fn source(
-    source: &SourceConfig,
-    config: &Config,
-    instruments: &Instruments,
-    dead_letters: &DeadLetters,
-) -> Result<BuiltSource> {
+pub(crate) fn source(source: &SourceConfig, config: &Config, shared: &Shared) -> Result<BuiltSource> {
+    let (instruments, dead_letters) = (&shared.instruments, &shared.dead_letters);
     let parts = source_parts(source.name.clone(), source, config, instruments, dead_letters);
     match &source.kind {
-        SourceKind::Sim(sim) => sim_source(sim, parts),
+        SourceKind::Sim(sim) => sim_source(sim, parts, shared),
         SourceKind::Capture(capture) => {
             let config = CaptureConfig {
                 paths: capture.paths.clone(),
@@ -174,7 +170,7 @@ pub(crate) fn live(
     let live = LiveParts { resolver: live.resolver.clone(), tapes: live.tapes.clone(), seed: fastrand::u64(..) };
     let source = LiveSource::new(parts, shard.config, shard.shard, live)?.after(shared.earlier_trades.clone());
     shared.books.add(source.desk());
-    shared.mailboxes.add(source.mailbox());
+    shared.mailboxes.live.add(source.mailbox());
     Ok(BuiltSource { source: Box::new(source), progress: None })
 }
 
@@ -195,7 +191,7 @@ fn source_parts(
     }
 }
 
-fn sim_source(sim: &feedd_config::Sim, parts: SourceParts) -> Result<BuiltSource> {
+fn sim_source(sim: &feedd_config::Sim, parts: SourceParts, shared: &Shared) -> Result<BuiltSource> {
     let has = |channel| sim.channels.contains(&channel);
     let config = SimConfig {
         symbols: sim.symbols.clone(),
@@ -211,6 +207,7 @@ fn sim_source(sim: &feedd_config::Sim, parts: SourceParts) -> Result<BuiltSource
         feedd_config::Rate::PerSecond(rate) => NonZeroU64::new(rate).map_or(pace::Rate::Max, pace::Rate::PerSecond),
     };
     let source = SimSource::new(parts, &config, rate, sim.start_time)?;
+    shared.mailboxes.sim.add(source.mailbox());
     Ok(BuiltSource { source: Box::new(source), progress: None })
 }
 

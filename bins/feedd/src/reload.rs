@@ -10,9 +10,10 @@ use crate::observer::{Observer, settings};
 use crate::operator::OtherHealth;
 use crate::service::Service;
 use anyhow::Result;
-use feedd_config::{Changed, Config, Loaded, SourceKind, Venue, changes};
-use feedd_live::mailbox::{Change, Mailboxes};
+use feedd_config::{Changed, Config, Loaded, SourceKind, changes};
+use feedd_live::change::Change;
 use feedd_live::plan_change::{Move, moves};
+use feedd_run::SourceMailboxes;
 use feedd_run::live::{LiveShard, live_config, shards};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -92,7 +93,7 @@ impl Reloads {
 pub(crate) struct Running {
     /// The settings in effect.
     pub(crate) loaded: Loaded,
-    pub(crate) mailboxes: Mailboxes,
+    pub(crate) mailboxes: SourceMailboxes,
     pub(crate) health: OtherHealth,
     pub(crate) log_level: LogLevel,
     pub(crate) observer: Arc<Observer>,
@@ -116,6 +117,8 @@ pub(crate) struct Reloader {
 struct Todo {
     /// By the names of threads.
     threads: BTreeMap<String, Change>,
+    /// All symbols of simulated sources, by the names of theirs.
+    sims: BTreeMap<String, Vec<String>>,
     /// By places of shards.
     moves: Vec<(usize, Move)>,
     changed: Vec<String>,
@@ -198,8 +201,8 @@ impl Reloader {
         Ok(todo)
     }
 
-    /// The venue at a place of the configuration, when it is the one that runs there; else why it has to wait.
-    fn venue<'c>(&self, at: usize, new: &'c Config) -> Result<&'c Venue, String> {
+    /// The source at a place of the configuration, when it is the one that runs there; else why it has to wait.
+    fn source<'c>(&self, at: usize, new: &'c Config) -> Result<&'c feedd_config::Source, String> {
         let old = &self.running.loaded.config.sources;
         let is_same = |(old, new): (&feedd_config::Source, &feedd_config::Source)| match (&old.kind, &new.kind) {
             (SourceKind::Venue(one), SourceKind::Venue(other)) => old.name == new.name && one.market == other.market,
@@ -208,13 +211,8 @@ impl Reloader {
             }
             _ => false,
         };
-        if old.len() != new.sources.len() || !old.iter().zip(&new.sources).all(is_same) {
-            return Err("sources come, go or change their names".to_owned());
-        }
-        match new.sources.get(at).map(|source| &source.kind) {
-            Some(SourceKind::Venue(venue)) => Ok(venue),
-            _ => Err("this source begins with its symbols".to_owned()),
-        }
+        let is_each_same = old.len() == new.sources.len() && old.iter().zip(&new.sources).all(is_same);
+        new.sources.get(at).filter(|_| is_each_same).ok_or_else(|| "sources come, go or change their names".to_owned())
     }
 
     /// Threads of the source at a place: places of its shards.
@@ -223,8 +221,16 @@ impl Reloader {
     }
 
     fn plan_symbols(&self, at: usize, new: &Config, todo: &mut Todo) -> Result<Option<String>> {
-        let venue = match self.venue(at, new) {
-            Ok(venue) => venue,
+        let venue = match self.source(at, new).map(|source| (&source.kind, source)) {
+            Ok((SourceKind::Venue(venue), _)) => venue,
+            Ok((SourceKind::Sim(sim), _)) if sim.start_time.is_some() => {
+                return Ok(Some("with start_time a run can be repeated to the bit, so its symbols stay".to_owned()));
+            }
+            Ok((SourceKind::Sim(sim), source)) => {
+                todo.sims.insert(source.name.clone(), sim.symbols.clone());
+                return Ok(None);
+            }
+            Ok((SourceKind::Capture(_), _)) => return Ok(Some(String::new())),
             Err(why) => return Ok(Some(why)),
         };
         let places = self.shards_of(at);
@@ -252,8 +258,9 @@ impl Reloader {
     }
 
     fn plan_periods(&self, at: usize, new: &Config, todo: &mut Todo) -> Result<Option<String>> {
-        let venue = match self.venue(at, new) {
-            Ok(venue) => venue,
+        let venue = match self.source(at, new).map(|source| &source.kind) {
+            Ok(SourceKind::Venue(venue)) => venue,
+            Ok(_) => return Ok(Some(String::new())),
             Err(why) => return Ok(Some(why)),
         };
         let periods = live_config(venue)?.periods;
@@ -281,7 +288,12 @@ impl Reloader {
         }
         take_alerts(&mut loaded.config, &new.config);
         for (name, change) in todo.threads {
-            if !mailboxes.tell(&name, change) {
+            if !mailboxes.live.tell(&name, change) {
+                at_next_start.push(format!("thread {name} is not there"));
+            }
+        }
+        for (name, symbols) in todo.sims {
+            if !mailboxes.sim.tell(&name, symbols) {
                 at_next_start.push(format!("thread {name} is not there"));
             }
         }
@@ -289,7 +301,7 @@ impl Reloader {
             moved.apply(&mut self.shards[*place].shard);
         }
         for changed in &todo.done {
-            take_venue(&mut loaded.config, &new.config, &changed.key);
+            take_source(&mut loaded.config, &new.config, &changed.key);
             loaded.settings.retain(|setting| setting.key != changed.key);
             loaded.settings.extend(changed.after.clone());
         }
@@ -305,7 +317,7 @@ impl Reloader {
 enum Reach {
     /// At once.
     Now,
-    /// The symbols of the source at this place, if it is a live one and its connections have room.
+    /// The symbols of the source at this place, if it is simulated, or a live one whose connections have room.
     Symbols(usize),
     /// Its periods, if it is a live one.
     Periods(usize),
@@ -334,16 +346,17 @@ fn take_alerts(running: &mut Config, new: &Config) {
     running.silence.clone_from(&new.silence);
 }
 
-/// Symbols or periods of a live source that were changed.
-fn take_venue(running: &mut Config, new: &Config, key: &str) {
+/// Symbols or periods of a source that were changed.
+fn take_source(running: &mut Config, new: &Config, key: &str) {
     let (Reach::Symbols(at) | Reach::Periods(at)) = reach(key) else { return };
     let kinds = running.sources.get_mut(at).zip(new.sources.get(at));
-    let Some((SourceKind::Venue(running), SourceKind::Venue(new))) = kinds.map(|(a, b)| (&mut a.kind, &b.kind)) else {
-        return;
-    };
-    match reach(key) {
-        Reach::Symbols(_) => running.symbols.clone_from(&new.symbols),
-        _ => running.periods.clone_from(&new.periods),
+    match (kinds.map(|(running, new)| (&mut running.kind, &new.kind)), reach(key)) {
+        (Some((SourceKind::Venue(running), SourceKind::Venue(new))), Reach::Symbols(_)) => {
+            running.symbols.clone_from(&new.symbols);
+        }
+        (Some((SourceKind::Venue(running), SourceKind::Venue(new))), _) => running.periods.clone_from(&new.periods),
+        (Some((SourceKind::Sim(running), SourceKind::Sim(new))), _) => running.symbols.clone_from(&new.symbols),
+        _ => {}
     }
 }
 

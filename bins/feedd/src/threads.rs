@@ -6,11 +6,12 @@ use feedd_core::accounting::Account;
 use feedd_core::affinity::pin;
 use feedd_core::data_dir::DataDir;
 use feedd_core::dead_letters::DeadLetterWriter;
+use feedd_core::mailbox::Mailboxes;
 use feedd_core::{SourceError, Stop, error_text};
 use feedd_delivery::{JournalEnd, LaneEnd, ServedEnd};
 use feedd_journal::Readers;
 use feedd_live::ask_book::BookDesks;
-use feedd_live::mailbox::Mailboxes;
+use feedd_live::change::Change;
 use feedd_model::Epoch;
 use feedd_telemetry::Watched;
 use feedd_venues::sources::Progress;
@@ -71,7 +72,16 @@ pub struct Run {
     pub(crate) letter_writer: Option<DeadLetterWriter>,
     pub(crate) readers: Option<Readers>,
     pub(crate) books: BookDesks,
-    pub(crate) mailboxes: Mailboxes,
+    pub(crate) mailboxes: SourceMailboxes,
+}
+
+/// Where sources are told what is to change, by the names of their threads.
+#[derive(Clone, Debug, Default)]
+pub struct SourceMailboxes {
+    /// Of live sources.
+    pub live: Mailboxes<Change>,
+    /// Of simulated ones: all symbols from then on.
+    pub sim: Mailboxes<Vec<String>>,
 }
 
 /// How a run ended.
@@ -114,7 +124,7 @@ impl Run {
 
     /// Where live sources are told what is to change.
     #[must_use]
-    pub const fn mailboxes(&self) -> &Mailboxes {
+    pub const fn mailboxes(&self) -> &SourceMailboxes {
         &self.mailboxes
     }
 

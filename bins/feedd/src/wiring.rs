@@ -6,7 +6,7 @@ use crate::live::{self, LiveShard};
 use crate::recording::OpenRecording;
 use crate::registry::{self, BuiltSource, LiveShared};
 use crate::storage::{self, LINK_BLOCKS, Storage};
-use crate::threads::{Run, SourceThread, spawn};
+use crate::threads::{Run, SourceMailboxes, SourceThread, spawn};
 use anyhow::{Context, Result};
 use crossbeam_utils::CachePadded;
 use feedd_config::{Config, Core, FullPolicy as ConfigFull, Source as SourceConfig, SourceKind, Wait};
@@ -21,7 +21,6 @@ use feedd_core::wait::WaitStrategy;
 use feedd_core::wake::Wake;
 use feedd_core::{Block, BlockPool, Clock, Instruments, SourceId, Stop, SystemClock};
 use feedd_live::ask_book::BookDesks;
-use feedd_live::mailbox::Mailboxes;
 use feedd_model::Gap;
 use feedd_telemetry::{Watched, WatchedSource};
 use feedd_venues::intake::{FRAME_REASONS, TRADE_REASONS};
@@ -50,7 +49,7 @@ pub(crate) struct Shared {
     /// Where sources are asked for their books.
     pub(crate) books: BookDesks,
     /// Where they are told what is to change.
-    pub(crate) mailboxes: Mailboxes,
+    pub(crate) mailboxes: SourceMailboxes,
 }
 
 /// Starts a run. `events_max` bounds it: each source ends after the message that reaches the bound.
@@ -125,7 +124,7 @@ fn wire(
         trade_rules,
         earlier_trades: Arc::default(),
         books: BookDesks::default(),
-        mailboxes: Mailboxes::default(),
+        mailboxes: SourceMailboxes::default(),
     };
     let (mut sources, inputs) = sources(&shared)?;
     let epoch = data_dir.epoch().0;
@@ -337,14 +336,13 @@ fn built<'a>(
     let mut built = Vec::new();
     for (index, source) in config.sources.iter().enumerate() {
         let what = || format!("source {}", source.name);
-        let (instruments, dead_letters) = (&shared.instruments, &shared.dead_letters);
         if let (SourceKind::Venue(_), Some(live)) = (&source.kind, &live) {
             while let Some(shard) = shards.next_if(|shard| shard.source == index) {
                 let shard = registry::live(source, shard, config, live, shared);
                 built.push((source, shard.with_context(what)?));
             }
         } else {
-            built.push((source, registry::source(source, config, instruments, dead_letters).with_context(what)?));
+            built.push((source, registry::source(source, config, shared).with_context(what)?));
         }
     }
     Ok(built)

@@ -197,6 +197,59 @@ fn symbols_come_and_go_without_an_interruption_of_what_stays() {
 }
 
 #[test]
+fn symbols_of_a_simulated_market_come_and_go_while_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("feedd.toml"), folder.path().join("data"));
+    let configure = |symbols: &str, more: &str| {
+        let text = format!("[[source]]\nkind = \"sim\"\nrate = 2000\nsymbols = {symbols}\n{more}");
+        std::fs::write(&file, text).unwrap();
+    };
+    let ask = |args: &[&str]| {
+        let output = command(&[args, &["--data-dir", data.to_str().unwrap()]].concat()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let heard = |least: u64| {
+        // Before it serves there is no answer.
+        let status: Value = serde_json::from_str(&ask(&["status", "--json"]).1).unwrap_or_default();
+        let symbols = status["symbols"].as_array().cloned().unwrap_or_default();
+        let heard = symbols.iter().filter(|symbol| symbol["messages"].as_u64().unwrap() >= least);
+        heard.map(|symbol| symbol["symbol"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
+    configure(r#"["BTCUSDT", "ETHUSDT"]"#, "");
+    let fixed = ["--config", file.to_str().unwrap(), "--set", "admin.listen=off"];
+    let mut feedd = Feedd::start(&run_args(&data, &fixed));
+    feedd.wait_until("both", |_| heard(100) == names(&["BTCUSDT", "ETHUSDT"]));
+    configure(r#"["SOLUSDT", "BTCUSDT"]"#, "");
+    let (code, said) = ask(&["reload"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("changed: source.0.symbols = [\"SOLUSDT\", \"BTCUSDT\"] ("), "{said}");
+    feedd.wait_until("the new one, and the old one no more", |_| heard(100) == names(&["BTCUSDT", "SOLUSDT"]));
+    // It comes back, and its market goes on.
+    configure(r#"["SOLUSDT", "BTCUSDT", "ETHUSDT"]"#, "");
+    assert_eq!(ask(&["reload"]).0, 0);
+    feedd.wait_until("all three", |_| heard(100) == names(&["BTCUSDT", "ETHUSDT", "SOLUSDT"]));
+    configure(r#"["BTCUSDT"]"#, "start_time = \"2024-01-01T00:00:00Z\"\n");
+    let (code, said) = ask(&["reload"]);
+    assert_eq!((code, said.lines().count()), (1, 2), "{said}");
+    assert!(said.contains("to the bit"), "{said}");
+    feedd.signal("TERM");
+    feedd.wait().assert_complete("reloaded");
+    let rows = stored::read(&data);
+    for (symbol, ids) in stored_trades(&rows) {
+        let (first, last) = (ids.first().unwrap(), ids.last().unwrap());
+        assert_eq!(last - first + 1, ids.len() as u64, "{symbol}: every number from {first} to {last}");
+    }
+    assert_eq!(stored_trades(&rows).len(), 3);
+    assert_eq!(stored::of(&rows, "gaps").map(Rows::len).sum::<usize>(), 0, "no gap");
+    let ended = |text: &str| ("ended".to_owned(), Some(text.to_owned()));
+    let all = statuses(&rows);
+    assert_eq!(all.iter().filter(|(code, _)| code == "connected").count(), 1, "{all:?}");
+    let told: Vec<_> = all.into_iter().filter(|(code, symbol)| code == "ended" && symbol.is_some()).collect();
+    assert_eq!(told, [ended("ETHUSDT")], "it was told to stop, once");
+}
+
+#[test]
 fn a_mistake_changes_nothing_and_all_of_them_are_told() {
     let place = Place::new();
     place.configure("", &["BTCUSDT"], "");

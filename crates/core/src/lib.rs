@@ -30,6 +30,7 @@ pub mod heard;
 pub mod histogram;
 pub mod instruments;
 pub mod link;
+pub mod mailbox;
 pub mod memory;
 pub mod outlet;
 pub mod pace;

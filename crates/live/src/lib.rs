@@ -12,9 +12,9 @@
 #![forbid(unsafe_code)]
 
 pub mod ask_book;
+pub mod change;
 pub mod config;
 pub mod io;
-pub mod mailbox;
 pub mod plan;
 pub mod plan_change;
 pub mod protocol;

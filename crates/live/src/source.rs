@@ -1,14 +1,15 @@
 //! A live source: one shard of a venue's streams, recorded by one thread.
 
 use crate::ask_book::BookDesk;
+use crate::change::Change;
 use crate::config::LiveConfig;
 use crate::io::{CertificatesError, Driver, DriverParts, Net, Resolver, connector};
-use crate::mailbox::Mailbox;
 use crate::plan::Shard;
 use crate::protocol::protocol_of;
 use crate::session::Session;
 use crate::stream::StreamKind;
 use crate::tape::{Tape, TapeOf, Tapes};
+use feedd_core::mailbox::Mailbox;
 use feedd_core::{Outlet, Source, SourceError};
 use feedd_model::UnixNanos;
 use feedd_venues::capture::{Direction, TapeNote};
@@ -27,7 +28,7 @@ pub struct LiveSource {
     tape: Option<Tape>,
     seed: u64,
     desk: Arc<BookDesk>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox<Change>>,
     earlier: Option<Arc<EarlierTrades>>,
 }
 
@@ -102,7 +103,7 @@ impl LiveSource {
 
     /// Where it is told what is to change while it runs.
     #[must_use]
-    pub fn mailbox(&self) -> Arc<Mailbox> {
+    pub fn mailbox(&self) -> Arc<Mailbox<Change>> {
         self.mailbox.clone()
     }
 

@@ -264,7 +264,14 @@ impl Intake {
     /// A symbol is not recorded any more, by order: its last row says so. Of one that was never heard there is nothing to say.
     pub fn left(&mut self, symbol: &str, at: Option<UnixNanos>, counters: &SourceCounters) {
         let Some(Named { instrument, .. }) = self.collector.ids.remove(symbol) else { return };
-        self.collector.note(counters, |check, burst| check.left(instrument, at, burst));
+        if self.collector.check.is_some() {
+            self.collector.note(counters, |check, burst| check.left(instrument, at, burst));
+        } else {
+            let head = EventHead { instrument, venue_ts: None, recv_ts: at, flags: Flags::NONE };
+            let body = EventBody::Status(Status { code: StatusCode::Ended, detail: 0 });
+            self.collector.burst.push_own(Event::new(head, body));
+            counters.events_own.add(1);
+        }
         counters.heard.forget(instrument);
     }
 

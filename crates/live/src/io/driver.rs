@@ -5,12 +5,13 @@
 use super::dial::{Net, NetError};
 use super::socket::{End, Incoming, Socket};
 use crate::ask_book::BookDesk;
-use crate::mailbox::Mailbox;
+use crate::change::Change;
 use crate::session::{ConnId, Heard, PullId, Purpose, Session, StreamState};
 use crate::source::Earlier;
 use crate::stream::StreamKind;
 use crate::tape::Tape;
 use feedd_core::counters::{SessionCounters, SourceCounters};
+use feedd_core::mailbox::Mailbox;
 use feedd_core::outlet::Ended;
 use feedd_core::{Outlet, SourceError};
 use feedd_model::{MonoNanos, StatusCode, UnixNanos};
@@ -44,7 +45,7 @@ pub(crate) struct DriverParts {
     pub(crate) intake: Intake,
     pub(crate) tape: Option<Tape>,
     pub(crate) desk: Arc<BookDesk>,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Arc<Mailbox<Change>>,
     pub(crate) earlier: Option<Earlier>,
 }
 
@@ -74,7 +75,7 @@ pub(crate) struct Driver<'a> {
     /// Where it is asked for books.
     desk: Arc<BookDesk>,
     /// Where it is told what is to change.
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox<Change>>,
     /// For symbols that are added.
     pub(super) earlier: Option<Earlier>,
 }

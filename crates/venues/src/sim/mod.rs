@@ -119,13 +119,17 @@ pub struct SimMarket {
     rng: Rng,
     schedule: Schedule,
     markets: Vec<Market>,
+    /// Of symbols that were listed before: their ids and books go on when they come back.
+    away: Vec<Market>,
     has_quotes: bool,
+    has_depth: bool,
     /// Trade time of the running sweep, in ms since 1970.
     sweep_ms: u64,
 }
 
 #[derive(Debug)]
 struct Market {
+    symbol: String,
     book: Book,
     texts: Texts,
     trade_id: u64,
@@ -140,7 +144,37 @@ impl SimMarket {
         check(config)?;
         let mut rng = Rng::with_seed(config.seed);
         let markets = config.symbols.iter().map(|symbol| Market::new(symbol, config.depth, &mut rng)).collect();
-        Ok(Self { rng, schedule: Schedule::new(config), markets, has_quotes: config.quotes, sweep_ms: 0 })
+        let (schedule, away) = (Schedule::new(config), Vec::new());
+        Ok(Self { rng, schedule, markets, away, has_quotes: config.quotes, has_depth: config.depth, sweep_ms: 0 })
+    }
+
+    /// Other symbols from the next frame on; those that are not listed any more, in their old order. The markets of symbols
+    /// that stay are not touched; a new one begins with its snapshot, and so does one that comes back.
+    ///
+    /// # Errors
+    /// [`SimConfigError`] as [`SimMarket::new`]; then nothing changes.
+    pub fn set_symbols(&mut self, symbols: &[String]) -> Result<Vec<String>, SimConfigError> {
+        check_symbols(symbols)?;
+        let before: Vec<String> = self.markets.iter().map(|market| market.symbol.clone()).collect();
+        let mut old: Vec<Market> = self.markets.drain(..).collect();
+        let mut new = Vec::new();
+        for (place, symbol) in symbols.iter().enumerate() {
+            let known = |markets: &[Market]| markets.iter().position(|market| market.symbol == *symbol);
+            let market = if let Some(at) = known(&old) {
+                old.swap_remove(at)
+            } else {
+                new.push(place);
+                let mut away = known(&self.away).map(|at| self.away.swap_remove(at));
+                // Its snapshot will tell of all that has changed.
+                away.iter_mut().for_each(|market| market.book.mark_reported());
+                away.unwrap_or_else(|| Market::new(symbol, self.has_depth, &mut self.rng))
+            };
+            self.markets.push(market);
+        }
+        self.away.append(&mut old);
+        let place_of = |at: usize| symbols.iter().position(|symbol| *symbol == before[at]);
+        self.schedule.set_markets(symbols.len(), place_of, &new);
+        Ok(before.into_iter().filter(|symbol| !symbols.contains(symbol)).collect())
     }
 
     /// Writes the next frame into `out` (what it held is gone) and says where it belongs. Never ends.
@@ -205,23 +239,28 @@ impl Market {
         let update_id = rng.u64(10_000_000_000..100_000_000_000);
         let trade_id = rng.u64(1_000_000_000..5_000_000_000);
         let book = Book::new(Profile::of(symbol), tracks_changes, update_id, rng);
-        Self { book, texts: Texts::new(symbol), trade_id }
+        Self { symbol: symbol.to_owned(), book, texts: Texts::new(symbol), trade_id }
     }
 }
 
 fn check(config: &SimConfig) -> Result<(), SimConfigError> {
-    if config.symbols.is_empty() {
-        return Err(SimConfigError::NoSymbol);
-    }
+    check_symbols(&config.symbols)?;
     if !(config.trades || config.quotes || config.depth) {
         return Err(SimConfigError::NothingToSend);
     }
-    for (i, symbol) in config.symbols.iter().enumerate() {
+    Ok(())
+}
+
+fn check_symbols(symbols: &[String]) -> Result<(), SimConfigError> {
+    if symbols.is_empty() {
+        return Err(SimConfigError::NoSymbol);
+    }
+    for (i, symbol) in symbols.iter().enumerate() {
         let is_spelt = symbol.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         if !is_spelt || !(3..=20).contains(&symbol.len()) {
             return Err(SimConfigError::BadSymbol { symbol: symbol.clone() });
         }
-        if config.symbols[..i].contains(symbol) {
+        if symbols[..i].contains(symbol) {
             return Err(SimConfigError::SymbolTwice { symbol: symbol.clone() });
         }
     }

@@ -25,8 +25,10 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Schedule {
     markets: usize,
-    /// Frames of the opening that are still to come: two for each market.
-    opening_left: usize,
+    /// Markets whose opening is still to come, the next one last.
+    opening: Vec<usize>,
+    /// Of the next one: whether its snapshot has been asked for.
+    is_asked: bool,
     sweep_weight: u32,
     depth_weight: u32,
     quote_weight: u32,
@@ -66,7 +68,8 @@ impl Schedule {
         let has_bursts = config.trades && config.burst_every_frames > 0 && config.burst_trades > 0;
         Self {
             markets,
-            opening_left: if config.depth { 2 * markets } else { 0 },
+            opening: if config.depth { (0..markets).rev().collect() } else { Vec::new() },
+            is_asked: false,
             sweep_weight: weight(config.trades, WEIGHT_SWEEP),
             depth_weight: weight(config.depth, WEIGHT_DEPTH),
             quote_weight: weight(config.quotes, WEIGHT_QUOTE),
@@ -82,8 +85,8 @@ impl Schedule {
 
     /// Decides the next frame.
     pub(super) fn next(&mut self, rng: &mut Rng) -> Step {
-        if self.opening_left > 0 {
-            return self.next_of_opening();
+        if let Some(&market) = self.opening.last() {
+            return self.next_of_opening(market);
         }
         if let Some(burst) = &mut self.burst {
             burst.frames_left = burst.frames_left.saturating_sub(1);
@@ -112,11 +115,31 @@ impl Schedule {
         }
     }
 
-    fn next_of_opening(&mut self) -> Step {
-        let at = 2 * self.markets - self.opening_left;
-        self.opening_left -= 1;
-        let market = at / 2;
-        if at.is_multiple_of(2) { Step::Request { market } } else { Step::Snapshot { market } }
+    fn next_of_opening(&mut self, market: usize) -> Step {
+        self.is_asked = !self.is_asked;
+        if self.is_asked {
+            return Step::Request { market };
+        }
+        self.opening.pop();
+        Step::Snapshot { market }
+    }
+
+    /// Other markets from the next frame on. `place_of` says where one of the old ones stands now; those in `new` have not
+    /// been opened yet. Of a market that has gone nothing follows, not even the rest of its sweep.
+    pub(super) fn set_markets(&mut self, markets: usize, place_of: impl Fn(usize) -> Option<usize>, new: &[usize]) {
+        self.markets = markets;
+        self.sweep = self.sweep.and_then(|sweep| Some(Sweep { market: place_of(sweep.market)?, ..sweep }));
+        self.quote_owed = self.quote_owed.and_then(&place_of);
+        // One that has been asked for is the last of the old list, and stays the last.
+        let asked = self.opening.last().copied().filter(|_| self.is_asked).and_then(&place_of);
+        self.is_asked = asked.is_some();
+        let has_depth = self.depth_weight > 0;
+        let mut opening: Vec<usize> = self.opening.iter().copied().filter_map(&place_of).collect();
+        opening.extend(new.iter().filter(|_| has_depth));
+        opening.retain(|&market| Some(market) != asked);
+        opening.sort_unstable_by(|a, b| b.cmp(a));
+        opening.extend(asked);
+        self.opening = opening;
     }
 
     fn start_sweep(&mut self, market: usize, trades_left: u32, rng: &mut Rng) -> Step {

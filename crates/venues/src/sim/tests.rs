@@ -65,11 +65,17 @@ struct Seen {
 }
 
 fn observe(config: &SimConfig, count: usize) -> Seen {
+    observe_all(frames(config, count)).0
+}
+
+/// The same of any frames; and how many came of each symbol.
+fn observe_all(frames: Vec<(SimFrame, String)>) -> (Seen, BTreeMap<String, usize>) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut observed: HashMap<String, Observed> = HashMap::new();
     let mut seen = Seen::default();
     let mut requested = String::new();
     let mut last_trade = (String::new(), 0);
-    for (frame, text) in frames(config, count) {
+    for (frame, text) in frames {
         if frame.kind == SimKind::Request {
             let rest = text.strip_prefix("GET https://sim.invalid/api/v3/depth?symbol=").unwrap();
             requested = rest.strip_suffix("&limit=100").unwrap().to_owned();
@@ -79,12 +85,17 @@ fn observe(config: &SimConfig, count: usize) -> Seen {
         let Some(stream) = json["stream"].as_str() else {
             assert_eq!(frame.conn, "rest");
             let book = observed.entry(requested.clone()).or_default();
-            book.update_id = json["lastUpdateId"].as_u64().unwrap();
-            assert_eq!(book.apply(&json["bids"], &json["asks"]), 200);
+            (book.update_id, book.quote) = (json["lastUpdateId"].as_u64().unwrap(), None);
+            book.bids.clear();
+            book.asks.clear();
+            // One that comes back has the levels that it had come to.
+            let (levels, is_new) = (book.apply(&json["bids"], &json["asks"]), !counts.contains_key(&requested));
+            assert!(if is_new { levels == 200 } else { (100..=200).contains(&levels) }, "{levels} levels");
             continue;
         };
         assert_eq!(frame.conn, "ws-1");
         let (data, symbol) = (&json["data"], json["data"]["s"].as_str().unwrap());
+        *counts.entry(symbol.to_owned()).or_default() += 1;
         let tick = Profile::of(symbol).tick_e8;
         let (lower, kind) = stream.split_once('@').unwrap();
         assert_eq!(lower, symbol.to_lowercase());
@@ -125,7 +136,38 @@ fn observe(config: &SimConfig, count: usize) -> Seen {
             }
         }
     }
-    seen
+    (seen, counts)
+}
+
+/// Whatever stands between two frames when the list changes (an opening, a sweep, a quote that is owed), every rule holds on.
+#[test]
+fn symbols_come_and_go_at_any_frame() {
+    let names = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let lists = ["SOLUSDT BTCUSDT", "BTCUSDT ETHUSDT SOLUSDT", "ETHUSDT", "XRPUSDT ETHUSDT BTCUSDT"].map(names);
+    for period in 1..40 {
+        let config = SimConfig { symbols: names("BTCUSDT ETHUSDT"), burst_every_frames: 50, ..SimConfig::default() };
+        let mut market = SimMarket::new(&config).unwrap();
+        let (mut all, mut listed, mut text) = (Vec::new(), config.symbols.clone(), String::new());
+        for (number, at) in (0..4_000).zip((START_NS..).step_by(100_000)) {
+            if number % period == period - 1 && number < 2_000 {
+                let new = &lists[number / period % lists.len()];
+                let gone = market.set_symbols(new).unwrap();
+                let expected = listed.iter().filter(|symbol| !new.contains(symbol)).cloned().collect::<Vec<_>>();
+                assert_eq!(gone, expected);
+                listed.clone_from(new);
+            }
+            let frame = market.next_frame(UnixNanos(at), &mut text);
+            let upper = text.to_uppercase();
+            let is_snapshot = text.starts_with("{\"lastUpdateId");
+            assert!(is_snapshot || listed.iter().any(|symbol| upper.contains(symbol.as_str())), "{listed:?}: {text}");
+            all.push((frame, text.clone()));
+        }
+        let (_, counts) = observe_all(all);
+        assert!(listed.iter().all(|symbol| counts[symbol] > 50), "{listed:?}: {counts:?}");
+    }
+    let mut market = SimMarket::new(&SimConfig::default()).unwrap();
+    assert_eq!(market.set_symbols(&[]), Err(SimConfigError::NoSymbol));
+    assert_eq!(market.set_symbols(&SimConfig::default().symbols).unwrap(), Vec::<String>::new());
 }
 
 #[test]

@@ -5,9 +5,11 @@ use crate::intake::Intake;
 use crate::pace::{Rate, RatePacer};
 use crate::sim::{SimConfig, SimConfigError, SimKind, SimMarket};
 use crate::table::decoder_for;
+use feedd_core::mailbox::Mailbox;
 use feedd_core::outlet::Ended;
 use feedd_core::{Outlet, Source, SourceError};
 use feedd_model::{MonoNanos, StatusCode, UnixNanos};
+use std::sync::Arc;
 
 /// Venue of simulated instruments: simulated data never looks like real data.
 const VENUE: &str = "sim";
@@ -23,6 +25,7 @@ pub struct SimSource {
     market: SimMarket,
     rate: Rate,
     start_time: Option<UnixNanos>,
+    mailbox: Arc<Mailbox<Vec<String>>>,
 }
 
 /// The venue's and the receiving clock of the simulation.
@@ -51,6 +54,14 @@ impl SimClock {
         }
     }
 
+    /// Time of the next frame, which is still to come.
+    const fn at(&self) -> UnixNanos {
+        match self {
+            Self::Live { now } => *now,
+            Self::Stepping { next, .. } => *next,
+        }
+    }
+
     /// Time of the next frame.
     fn tick(&mut self) -> UnixNanos {
         match self {
@@ -76,7 +87,31 @@ impl SimSource {
         rate: Rate,
         start_time: Option<UnixNanos>,
     ) -> Result<Self, SimConfigError> {
-        Ok(Self { parts, market: SimMarket::new(config)?, rate, start_time })
+        let mailbox = Arc::new(Mailbox::new(&parts.name));
+        Ok(Self { parts, market: SimMarket::new(config)?, rate, start_time, mailbox })
+    }
+
+    /// Where it can be told other symbols, all of them, while it runs.
+    #[must_use]
+    pub fn mailbox(&self) -> Arc<Mailbox<Vec<String>>> {
+        self.mailbox.clone()
+    }
+
+    /// Takes the symbols that it was told. What has gone is told by a row of its own.
+    #[cold]
+    fn change(&mut self, outlet: &mut Outlet, intake: &mut Intake, clock: &mut SimClock) -> Result<(), Ended> {
+        for symbols in self.mailbox.take() {
+            match self.market.set_symbols(&symbols) {
+                Ok(gone) => {
+                    clock.look(intake, outlet);
+                    let at = clock.at();
+                    gone.iter().for_each(|symbol| intake.left(symbol, Some(at), outlet.counters()));
+                }
+                // The configuration has checked them; what it let through is told and changes nothing.
+                Err(error) => tracing::error!("source {}: {error}; its symbols stay", self.parts.name),
+            }
+        }
+        intake.publish(outlet)
     }
 
     fn deliver(
@@ -91,6 +126,11 @@ impl SimSource {
         loop {
             let now = outlet.clock().mono();
             outlet.beat_at(now);
+            if self.mailbox.is_there()
+                && let Err(ended) = self.change(outlet, intake, clock)
+            {
+                return Ok(ended);
+            }
             let due = pacer.due(now).min(FRAMES_PER_LOOK);
             if due > 0 {
                 clock.look(intake, outlet);

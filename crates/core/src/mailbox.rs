@@ -1,54 +1,56 @@
 //! Telling a source that runs what is to change. The word is put into the mailbox of its thread, which looks there once a turn:
 //! one load of a line that hardly ever changes, nothing for an event.
 
-use crate::config::Periods;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is to change on one thread; all of it at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    /// Symbols that are not recorded any more.
-    pub leave: Vec<String>,
-    /// Symbols that are recorded from now on.
-    pub join: Vec<String>,
-    /// Other periods.
-    pub periods: Option<Periods>,
-}
-
 /// The mailbox of one source's thread.
 #[derive(Debug)]
-pub struct Mailbox {
+pub struct Mailbox<C> {
     source: String,
     is_there: AtomicBool,
-    changes: Mutex<Vec<Change>>,
+    changes: Mutex<Vec<C>>,
 }
 
-/// The mailboxes of all live sources. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Mailboxes(Arc<Mutex<Vec<Arc<Mailbox>>>>);
+/// The mailboxes of all sources of one kind. Cheap to clone.
+#[derive(Debug)]
+pub struct Mailboxes<C>(Arc<Mutex<Vec<Arc<Mailbox<C>>>>>);
 
-impl Mailboxes {
+impl<C> Clone for Mailboxes<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<C> Default for Mailboxes<C> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<C> Mailboxes<C> {
     /// One more source.
-    pub fn add(&self, mailbox: Arc<Mailbox>) {
+    pub fn add(&self, mailbox: Arc<Mailbox<C>>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mailbox);
     }
 
     /// Tells the thread of this name; false when there is none.
     #[must_use]
-    pub fn tell(&self, source: &str, change: Change) -> bool {
+    pub fn tell(&self, source: &str, change: C) -> bool {
         let mailboxes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = mailboxes.iter().find(|mailbox| mailbox.source == source);
         found.map(|mailbox| mailbox.put(change)).is_some()
     }
 }
 
-impl Mailbox {
-    pub(crate) fn new(source: &str) -> Self {
-        Self { source: source.to_owned(), is_there: AtomicBool::new(false), changes: Mutex::default() }
+impl<C> Mailbox<C> {
+    /// Empty, of the source with this name.
+    #[must_use]
+    pub fn new(source: &str) -> Self {
+        Self { source: source.to_owned(), is_there: AtomicBool::new(false), changes: Mutex::new(Vec::new()) }
     }
 
-    fn put(&self, change: Change) {
+    fn put(&self, change: C) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.push(change);
         // Within the lock, as it is taken back: a change is never left unseen. The lock orders what it protects.
@@ -57,13 +59,15 @@ impl Mailbox {
 
     /// Whether something is to change.
     #[inline]
-    pub(crate) fn is_there(&self) -> bool {
+    #[must_use]
+    pub fn is_there(&self) -> bool {
         self.is_there.load(Ordering::Relaxed)
     }
 
     /// What is to change, in order. While somebody is putting something there, it is left for the next turn.
     #[cold]
-    pub(crate) fn take(&self) -> Vec<Change> {
+    #[must_use]
+    pub fn take(&self) -> Vec<C> {
         let Ok(mut changes) = self.changes.try_lock() else { return Vec::new() };
         self.is_there.store(false, Ordering::Relaxed);
         std::mem::take(&mut *changes)
@@ -79,12 +83,11 @@ mod tests {
         let (mailboxes, kraken) = (Mailboxes::default(), Arc::new(Mailbox::new("kraken")));
         mailboxes.add(Arc::new(Mailbox::new("okx")));
         mailboxes.add(kraken.clone());
-        let change = |join: &str| Change { join: vec![join.to_owned()], ..Change::default() };
-        assert!(!mailboxes.tell("kraken.2", change("A")), "nobody is called so");
+        assert!(!mailboxes.tell("kraken.2", 'A'), "nobody is called so");
         assert!(!kraken.is_there());
-        assert!(mailboxes.tell("kraken", change("A")) && mailboxes.tell("kraken", change("B")));
+        assert!(mailboxes.tell("kraken", 'A') && mailboxes.tell("kraken", 'B'));
         assert!(kraken.is_there());
-        assert_eq!(kraken.take(), [change("A"), change("B")]);
+        assert_eq!(kraken.take(), ['A', 'B']);
         assert!(!kraken.is_there());
         assert_eq!(kraken.take(), []);
     }
