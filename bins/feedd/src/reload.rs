@@ -215,6 +215,12 @@ impl Reloader {
         new.sources.get(at).filter(|_| is_each_same).ok_or_else(|| "sources come, go or change their names".to_owned())
     }
 
+    /// Whether the source that runs at a place is a simulated one whose times follow from the number of the frame.
+    fn has_start_time(&self, at: usize) -> bool {
+        let running = self.running.loaded.config.sources.get(at).map(|source| &source.kind);
+        matches!(running, Some(SourceKind::Sim(sim)) if sim.start_time.is_some())
+    }
+
     /// Threads of the source at a place: places of its shards.
     fn shards_of(&self, at: usize) -> Vec<usize> {
         (0..self.shards.len()).filter(|&shard| self.shards[shard].source == at).collect()
@@ -223,7 +229,7 @@ impl Reloader {
     fn plan_symbols(&self, at: usize, new: &Config, todo: &mut Todo) -> Result<Option<String>> {
         let venue = match self.source(at, new).map(|source| (&source.kind, source)) {
             Ok((SourceKind::Venue(venue), _)) => venue,
-            Ok((SourceKind::Sim(sim), _)) if sim.start_time.is_some() => {
+            Ok((SourceKind::Sim(sim), _)) if sim.start_time.is_some() || self.has_start_time(at) => {
                 return Ok(Some("with start_time a run can be repeated to the bit, so its symbols stay".to_owned()));
             }
             Ok((SourceKind::Sim(sim), source)) => {
