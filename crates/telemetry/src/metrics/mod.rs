@@ -5,6 +5,8 @@
 //! venues and symbols, reasons.
 
 mod table;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use crate::alerts::{Alert, Told};
