@@ -102,8 +102,8 @@ impl TradeReject {
 #[derive(Clone, Debug)]
 pub struct Validator {
     config: ValidationConfig,
-    /// How far the receiving clock was set in this run, all together.
-    stepped_ns: i64,
+    /// How far the receiving clock is ahead of what it was at any time of this run: least and most, 0 between them.
+    stepped_ns: [i64; 2],
     /// By instrument id: ids are dense from 1.
     references: Vec<Reference>,
 }
@@ -121,13 +121,14 @@ impl Validator {
     /// Without any agreed price: the first trade of each instrument cannot jump.
     #[must_use]
     pub const fn new(config: ValidationConfig) -> Self {
-        Self { config, stepped_ns: 0, references: Vec::new() }
+        Self { config, stepped_ns: [0; 2], references: Vec::new() }
     }
 
     /// The receiving clock was set by so many nanoseconds. Which of its times was right, nobody knows: from now on a
-    /// trade's time is judged by both, so that no trade is lost to a clock that was set wrong.
-    pub const fn clock_stepped(&mut self, by_ns: i64) {
-        self.stepped_ns = self.stepped_ns.saturating_add(by_ns);
+    /// trade's time is judged by all that it has had, so that no trade is lost to a clock that was set wrong.
+    pub fn clock_stepped(&mut self, by_ns: i64) {
+        let [least, most] = self.stepped_ns.map(|stepped| stepped.saturating_add(by_ns));
+        self.stepped_ns = [least.min(0), most.max(0)];
     }
 
     /// Judges one trade. `instrument` comes from the dictionary, whose ids are dense.
@@ -165,8 +166,10 @@ impl Validator {
     fn judge_time(&self, venue_ts: Option<UnixNanos>, recv_ts: Option<UnixNanos>) -> Option<TradeReject> {
         let ahead_ns = i128::from(venue_ts?.0) - i128::from(recv_ts?.0);
         let reject = self.judge_ahead(ahead_ns)?;
-        // By the clock as it was before it was set.
-        self.judge_ahead(ahead_ns + i128::from(self.stepped_ns)).map(|_| reject)
+        // By the clock as it was before it was set: the time of its that is kindest to the trade.
+        let [least, most] = self.stepped_ns.map(i128::from);
+        let kindest = if reject == TradeReject::TooFarInFuture { least } else { most };
+        self.judge_ahead(ahead_ns + kindest)
     }
 
     fn judge_ahead(&self, ahead_ns: i128) -> Option<TradeReject> {
@@ -298,6 +301,9 @@ mod tests {
             ("set forward, wrong now", judge(&[far], venue + far), CLEAN),
             ("set forward, and the trade is wrong by both", judge(&[far], venue + 2 * far), too_late),
             ("set twice", judge(&[-hour, -hour], venue - 2 * hour), CLEAN),
+            ("right only in between", judge(&[hour, -2 * hour], venue - 2 * hour), CLEAN),
+            ("right only at first", judge(&[hour, -2 * hour], venue - hour), CLEAN),
+            ("right only in between, the other way", judge(&[-far, 2 * far], venue + 2 * far), CLEAN),
             ("set wrong and right again", judge(&[-hour, hour], venue - hour), too_early),
         ];
         for (name, verdict, expected) in cases {
