@@ -1,6 +1,6 @@
-//! Frames in the venue's usual order of keys are read along a template, in another order as plain members, all others by the
-//! general way: nobody can tell the three apart. White space behind a frame means nothing, but the template has none; within
-//! the object of the event, plain members have none: so the same frame is read each way.
+//! Frames in the venue's usual order of keys are read along a template, in another order by a walk that takes any, all others
+//! by the general way: nobody can tell the three apart. White space means nothing, but the first two have none: so the same
+//! frame is read by its own way and by the general one.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 

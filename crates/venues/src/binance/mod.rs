@@ -5,6 +5,7 @@
 
 mod list;
 mod parse;
+mod plain;
 mod rest;
 mod usual;
 mod wire;
@@ -47,7 +48,8 @@ impl Decoder for BinanceDecoder {
         if frame.len() > FRAME_BYTES_MAX {
             return Outcome::Rejected(Reject::new(RejectReason::TooLarge, "frame"));
         }
-        if usual::decode(frame, &mut self.levels, out).is_some() {
+        if usual::decode(frame, &mut self.levels, out).or_else(|| plain::decode(frame, &mut self.levels, out)).is_some()
+        {
             return Outcome::Messages(1);
         }
         if self.answers.are_expected()

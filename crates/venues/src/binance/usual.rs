@@ -1,8 +1,8 @@
 //! Frames with their keys in the order that Binance sends them, in all four markets: most of what arrives.
 //!
 //! Hot path: read along the template, straight into the message. The first deviation, whatever it is, gives `None` and
-//! hands nothing out; the general way (`wire.rs`, `parse.rs`) then reads the frame from its front and alone decides what
-//! it is, or why it is refused. tests/usual_order.rs checks that nobody can tell the two ways apart.
+//! hands nothing out; the frame is then read from its front by the walk that takes any order (`plain.rs`), and after it by
+//! the general way. tests/usual_order.rs checks that nobody can tell the ways apart.
 
 use super::wire::DepthLevels;
 use super::{DepthStream, depth_stream};

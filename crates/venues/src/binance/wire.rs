@@ -3,8 +3,7 @@
 //! Hot path. The same letters mean other things in other events (`a` is an id, a price or a list), so a field is only a
 //! [`Token`] here; `parse.rs` gives it a meaning once the event is known.
 
-use crate::cursor::Cursor;
-use crate::levels::{SideLevels, read_levels, read_plain_levels};
+use crate::levels::{SideLevels, read_levels};
 use crate::scan::{JsonError, Scanner, Token, TokenKind, unescape};
 
 /// A frame after the walk.
@@ -131,7 +130,6 @@ impl DepthLevels {
 pub(super) fn read_frame(frame: &str, wire: &mut Wire, levels: &mut DepthLevels) -> Result<(), JsonError> {
     let mut scanner = Scanner::new(frame)?;
     match scanner.peek() {
-        Some(b'{') if read_plain_object(&mut scanner, frame, &mut wire.fields, levels) => {}
         Some(b'{') => read_object(&mut scanner, frame, wire, levels)?,
         Some(b'[') => wire.list = Some(scanner.value()?),
         _ => {
@@ -174,7 +172,6 @@ fn read_data(
     wire.list = None;
     wire.wrapped = true;
     match scanner.peek() {
-        Some(b'{') if read_plain_object(scanner, frame, &mut wire.fields, levels) => Ok(()),
         Some(b'{') => read_fields(scanner, frame, &mut wire.fields, levels),
         Some(b'[') => {
             wire.list = Some(scanner.value()?);
@@ -198,43 +195,6 @@ pub(super) fn read_fields(
         more = scanner.next_member()?;
     }
     Ok(())
-}
-
-/// As [`read_fields`], of an object as Binance prints them all, in any order: keys of one or two letters, texts without
-/// escapes, whole numbers, true and false, lists of levels, no white space. False for any other, and then nothing is taken.
-#[inline]
-fn read_plain_object(scanner: &mut Scanner<'_>, frame: &str, fields: &mut Fields, levels: &mut DepthLevels) -> bool {
-    let (at, depth) = scanner.mark();
-    let Some(mut cursor) = Cursor::new(frame, at) else { return false };
-    let is_plain = read_plain_fields(&mut cursor, fields, levels).is_some();
-    if is_plain {
-        scanner.rewind((cursor.at(), depth));
-    } else {
-        *fields = Fields::default();
-    }
-    is_plain
-}
-
-fn read_plain_fields(at: &mut Cursor<'_>, fields: &mut Fields, levels: &mut DepthLevels) -> Option<()> {
-    at.need(br#"{""#)?;
-    loop {
-        let key = at.short_key()?;
-        let token = if at.peek() == Some(b'[') {
-            let (side, _) = levels.side(key)?;
-            side.levels.clear();
-            side.fault = None;
-            read_plain_levels(at, &mut side.levels)?;
-            Token { kind: TokenKind::Array, ..Token::default() }
-        } else {
-            at.plain_value()?
-        };
-        if let Some(slot) = fields.slot(key) {
-            *slot = token;
-        }
-        if !at.take(br#",""#) {
-            return at.need(b"}");
-        }
-    }
 }
 
 #[inline]
