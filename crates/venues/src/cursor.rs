@@ -62,12 +62,18 @@ impl<'a> Cursor<'a> {
     /// The text up to the closing quote, which is taken too; the opening one has been. `None` when an escape is in it.
     #[inline(always)]
     pub fn string(&mut self) -> Option<&'a str> {
-        let len = plain_len(self.rest);
         let start = self.at();
-        let rest = self.rest.get(len..)?;
-        let (b'"', rest) = rest.split_first()? else { return None };
-        self.rest = rest;
+        let len = self.skip_string()?;
         self.text.get(start..start + len)
+    }
+
+    /// As [`Cursor::string`], when nobody needs the text; tells how many bytes it has.
+    #[inline(always)]
+    pub fn skip_string(&mut self) -> Option<usize> {
+        let len = plain_len(self.rest);
+        let (b'"', rest) = self.rest.get(len..)?.split_first()? else { return None };
+        self.rest = rest;
+        Some(len)
     }
 
     /// A whole number without sign, as JSON prints it: 1 to 16 digits, the first one not 0.
@@ -113,7 +119,7 @@ impl<'a> Cursor<'a> {
             b'"' => {
                 self.rest = &self.rest[1..];
                 let start = self.at();
-                (TokenKind::String, start, self.string()?.len())
+                (TokenKind::String, start, self.skip_string()?)
             }
             b't' => (TokenKind::True, self.at(), self.need(b"true").map(|()| 4)?),
             b'f' => (TokenKind::False, self.at(), self.need(b"false").map(|()| 5)?),
@@ -129,6 +135,14 @@ impl<'a> Cursor<'a> {
             }
         };
         Some(Token { kind, escaped: false, start: u32::try_from(start).ok()?, len: u32::try_from(len).ok()? })
+    }
+
+    /// A member that nobody needs, without a list or an object in it; the opening quote of its key has been taken.
+    #[inline]
+    pub fn skip_member(&mut self) -> Option<()> {
+        self.skip_string()?;
+        self.need(b":")?;
+        self.plain_value().map(|_| ())
     }
 
     /// A decimal up to the closing quote, which is taken too; the opening one has been.

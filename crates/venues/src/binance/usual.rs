@@ -67,12 +67,12 @@ fn trade(
     let size = at.decimal()?;
     if is_aggregate {
         if at.take(br#","nq":""#) {
-            at.string()?;
+            at.skip_string()?;
         }
         after(&mut at, br#","f":"#)?;
         after(&mut at, br#","l":"#)?;
     } else if at.take(br#","X":""#) {
-        at.string()?;
+        at.skip_string()?;
     }
     if exchange_ts.is_none() {
         at.need(br#","T":"#)?;
@@ -189,7 +189,7 @@ fn symbol<'a>(at: &mut Cursor<'a>) -> Option<&'a str> {
     at.need(br#","s":""#)?;
     let symbol = at.string()?;
     if at.take(br#","ps":""#) {
-        at.string()?;
+        at.skip_string()?;
     }
     (!symbol.is_empty()).then_some(symbol)
 }

@@ -249,7 +249,7 @@ fn trade(at: &mut Cursor<'_>) -> Option<Trade> {
             }
             b'L' => {
                 at.need(br#"L":""#)?;
-                at.string()?;
+                at.skip_string()?;
             }
             b'B' => flag(at, br#"BT":"#)?,
             _ => flag(at, br#"RPI":"#)?,

@@ -1,9 +1,9 @@
-//! Kraken frames with their keys in the order that Kraken sends them, in both protocols: most of what arrives.
+//! Kraken frames printed as Kraken prints them, in both protocols: texts without escapes, plain whole numbers, levels in their
+//! usual form, no white space; keys in any order. Most of what arrives.
 //!
-//! Hot path: read along the template, straight into the message. The first deviation, whatever it is, gives `None` and
-//! hands nothing out; the general way (`wire.rs`, `first.rs`, `second.rs`) then reads the frame from its front and alone
-//! decides what it is, or why it is refused. tests/usual_order_coinbase_kraken.rs checks that nobody can tell the two
-//! ways apart.
+//! Hot path: read straight into the message. The first deviation, whatever it is, gives `None` and hands nothing out; the
+//! general way (`wire.rs`, `first.rs`, `second.rs`) then reads the frame from its front and alone decides what it is, or
+//! why it is refused. tests/usual_order_coinbase_kraken.rs checks that nobody can tell the two ways apart.
 
 use super::wire::Lists;
 use super::{usual_first, usual_second};
@@ -15,7 +15,7 @@ use crate::message::{LevelNum, MessageSink, Num};
 #[inline]
 pub(super) fn decode(frame: &str, lists: &mut Lists, out: &mut dyn MessageSink) -> Option<usize> {
     let mut at = Cursor::new(frame, 0)?;
-    if at.take(br#"{"channel":""#) {
+    if at.take(br#"{""#) {
         return usual_second::decode(at, frame, lists, out);
     }
     at.need(b"[")?;

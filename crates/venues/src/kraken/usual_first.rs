@@ -18,72 +18,100 @@ pub(super) fn decode(mut at: Cursor<'_>, frame: &str, lists: &mut Lists, out: &m
     if at.take(br#",[""#) {
         return spread(at, frame, out);
     }
-    at.need(br#",{"#)?;
-    if at.take(br#""a":[""#) {
-        return ticker(at, frame, out);
-    }
-    book(at, frame, &mut lists.levels, out)
+    at.need(br#",{""#)?;
+    objects(at, frame, &mut lists.levels, out)
+}
+
+/// What the objects of a frame say: a book, whose levels lie in [`Levels`], or a ticker. Only the name behind them tells.
+#[derive(Default)]
+struct Payload {
+    is_snapshot: bool,
+    is_change: bool,
+    /// Holds what no book does.
+    is_odd: bool,
+    newest: Option<UnixNanos>,
+    checksum: Option<u32>,
+    ask: Option<[Num; 2]>,
+    bid: Option<[Num; 2]>,
 }
 
 /// From the first object's first key on.
-fn book(mut at: Cursor<'_>, frame: &str, levels: &mut Levels, out: &mut dyn MessageSink) -> Option<usize> {
+fn objects(mut at: Cursor<'_>, frame: &str, levels: &mut Levels, out: &mut dyn MessageSink) -> Option<usize> {
     levels.clear();
-    let mut newest = None;
-    let mut checksum = None;
-    let is_snapshot = at.take(br#""as":"#);
-    if is_snapshot {
-        side(&mut at, &mut levels.asks, &mut newest)?;
-        at.need(br#","bs":"#)?;
-        side(&mut at, &mut levels.bids, &mut newest)?;
-        at.need(br#"},""#)?;
-    } else {
-        change(&mut at, levels, &mut newest, &mut checksum)?;
-        if at.take(b"{") {
-            change(&mut at, levels, &mut newest, &mut checksum)?;
-        }
-        at.need(br#"""#)?;
+    let mut payload = Payload::default();
+    payload.read(&mut at, levels)?;
+    if at.take(br#",{""#) {
+        payload.read(&mut at, levels)?;
     }
+    at.need(br#",""#)?;
     let name = at.string()?;
-    if name != "book" && !name.starts_with("book-") {
+    let symbol = pair(&mut at)?;
+    if name == "ticker" {
+        return show_quote(frame, symbol, None, payload.bid?, payload.ask?, out);
+    }
+    let is_book = name == "book" || name.starts_with("book-");
+    if !is_book || payload.is_odd || payload.is_snapshot == payload.is_change {
         return None;
     }
-    let symbol = pair(&mut at)?;
     let book = BookMsg {
         symbol,
-        exchange_ts: newest,
+        exchange_ts: payload.newest,
         event_ts: None,
-        action: if is_snapshot { BookAction::Snapshot } else { BookAction::Delta },
+        action: if payload.is_snapshot { BookAction::Snapshot } else { BookAction::Delta },
         bids: &levels.bids,
         asks: &levels.asks,
         seq_first: None,
         seq_last: None,
         seq_prev: None,
-        checksum,
+        checksum: payload.checksum,
         replay: false,
     };
     out.message(frame, &Message::Book(book));
     Some(1)
 }
 
-/// One object, up to what follows its comma.
-#[inline(always)]
-fn change(
-    at: &mut Cursor<'_>,
-    levels: &mut Levels,
-    newest: &mut Option<UnixNanos>,
-    checksum: &mut Option<u32>,
-) -> Option<()> {
-    if at.take(br#""a":"#) {
-        side(at, &mut levels.asks, newest)?;
-    } else {
-        at.need(br#""b":"#)?;
-        side(at, &mut levels.bids, newest)?;
+impl Payload {
+    /// An object, from its first key up to its brace.
+    #[inline]
+    fn read(&mut self, at: &mut Cursor<'_>, levels: &mut Levels) -> Option<()> {
+        loop {
+            match at.peek()? {
+                b'a' if at.take(br#"a":"#) => self.ask = self.change(at, &mut levels.asks)?,
+                b'b' if at.take(br#"b":"#) => self.bid = self.change(at, &mut levels.bids)?,
+                b'c' if at.take(br#"c":""#) => {
+                    self.checksum = Some(u32::try_from(at.integer()?).ok()?);
+                    at.need(br#"""#)?;
+                }
+                b'a' if at.take(br#"as":"#) => {
+                    self.is_snapshot = true;
+                    side(at, &mut levels.asks, &mut self.newest)?;
+                }
+                b'b' if at.take(br#"bs":"#) => {
+                    self.is_snapshot = true;
+                    side(at, &mut levels.bids, &mut self.newest)?;
+                }
+                _ => {
+                    self.is_odd = true;
+                    pair_of_values(at)?;
+                }
+            }
+            if !at.take(br#",""#) {
+                return at.need(b"}");
+            }
+        }
     }
-    if at.take(br#","c":""#) {
-        *checksum = Some(u32::try_from(at.integer()?).ok()?);
-        at.need(br#"""#)?;
+
+    /// A side of a book, whose levels are kept, or of a ticker.
+    #[inline(always)]
+    fn change(&mut self, at: &mut Cursor<'_>, levels: &mut Vec<LevelNum>) -> Option<Option<[Num; 2]>> {
+        if at.take(br#"[""#) {
+            self.is_odd = true;
+            return price_and_size(at).map(Some);
+        }
+        self.is_change = true;
+        side(at, levels, &mut self.newest)?;
+        Some(None)
     }
-    at.need(b"},")
 }
 
 /// `[["price","volume","time"],..]`. What `newest` is when it is no such list has no meaning.
@@ -144,9 +172,9 @@ fn one_trade(at: &mut Cursor<'_>) -> Option<TradeMsg<'static>> {
         at.need(br#","s",""#)?;
         Side::Sell
     };
-    at.string()?;
+    at.skip_string()?;
     at.need(br#",""#)?;
-    at.string()?;
+    at.skip_string()?;
     at.need(b"]")?;
     Some(TradeMsg {
         symbol: "",
@@ -159,27 +187,6 @@ fn one_trade(at: &mut Cursor<'_>) -> Option<TradeMsg<'static>> {
         seq: None,
         replay: false,
     })
-}
-
-/// From the ask's price on.
-fn ticker(mut at: Cursor<'_>, frame: &str, out: &mut dyn MessageSink) -> Option<usize> {
-    let [ask, ask_size] = price_and_size(&mut at)?;
-    at.need(br#","b":[""#)?;
-    let [bid, bid_size] = price_and_size(&mut at)?;
-    two_texts(&mut at, br#","c":[""#)?;
-    two_texts(&mut at, br#","v":[""#)?;
-    two_texts(&mut at, br#","p":[""#)?;
-    at.need(br#","t":["#)?;
-    at.integer()?;
-    at.need(b",")?;
-    at.integer()?;
-    at.need(b"]")?;
-    two_texts(&mut at, br#","l":[""#)?;
-    two_texts(&mut at, br#","h":[""#)?;
-    two_texts(&mut at, br#","o":[""#)?;
-    at.need(br#"},"ticker""#)?;
-    let symbol = pair(&mut at)?;
-    show_quote(frame, symbol, None, [bid, bid_size], [ask, ask_size], out)
 }
 
 /// `price",whole lots,"volume"]`.
@@ -197,12 +204,14 @@ fn price_and_size(at: &mut Cursor<'_>) -> Option<[Num; 2]> {
     Some([price, size])
 }
 
+/// What else a ticker says, for today and for 24 hours: `"v":["1","2"]`, `"t":[640,1353]`. From the key's letter on.
 #[inline(always)]
-fn two_texts<const N: usize>(at: &mut Cursor<'_>, key: &[u8; N]) -> Option<()> {
-    at.need(key)?;
-    at.string()?;
-    at.need(br#",""#)?;
-    at.string()?;
+fn pair_of_values(at: &mut Cursor<'_>) -> Option<()> {
+    at.short_key()?;
+    at.need(b"[")?;
+    at.plain_value()?;
+    at.need(b",")?;
+    at.plain_value()?;
     at.need(b"]")
 }
 

@@ -1,65 +1,227 @@
-//! The second protocol in its usual order of keys; see `usual.rs`.
+//! The second protocol as it is usually printed, its keys in any order; see `usual.rs`.
 
-use super::usual::{end, push, symbol};
+use super::usual::{end, push};
 use super::wire::{HeldTrade, ITEMS_MAX, Levels, Lists};
 use crate::cursor::Cursor;
-use crate::message::{BookMsg, LevelNum, Message, MessageSink, QuoteMsg, TradeMsg};
-use crate::scan::TokenKind;
+use crate::message::{BookMsg, LevelNum, Message, MessageSink, Num, QuoteMsg, TradeMsg};
+use crate::scan::{Token, TokenKind};
 use crate::time_text::rfc3339;
 use feedd_model::{BookAction, Side, TradeId, UnixNanos};
 
-/// From the name of the channel on.
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channel {
+    Book,
+    Trade,
+    Ticker,
+}
+
+/// The keys beside `data`.
+#[derive(Default)]
+struct Envelope {
+    channel: Option<Channel>,
+    is_snapshot: Option<bool>,
+}
+
+/// What an element of `data` says, whatever it is; its levels lie in [`Levels`].
+#[derive(Default)]
+struct Element {
+    symbol: Token,
+    time: Option<UnixNanos>,
+    side: Option<Side>,
+    price: Option<Num>,
+    size: Option<Num>,
+    id: Option<i64>,
+    bid: Option<Num>,
+    bid_size: Option<Num>,
+    ask: Option<Num>,
+    ask_size: Option<Num>,
+    checksum: Option<u32>,
+    has_bids: bool,
+    has_asks: bool,
+}
+
+/// Elements of `data`: the first, and how many there are. Those that could be trades are held in [`Lists`].
+struct Data {
+    first: Element,
+    count: usize,
+}
+
+/// From the first key on.
 #[inline]
 pub(super) fn decode(mut at: Cursor<'_>, frame: &str, lists: &mut Lists, out: &mut dyn MessageSink) -> Option<usize> {
-    if at.take(br#"book","type":""#) {
-        return book(at, frame, &mut lists.levels, out);
+    let (mut envelope, mut data) = (Envelope::default(), None);
+    loop {
+        if at.take(br#"data":[{""#) {
+            // Twice is for the general way.
+            if data.is_some() {
+                return None;
+            }
+            data = Some(read_data(&mut at, lists)?);
+        } else {
+            envelope.read(&mut at)?;
+        }
+        if !at.take(br#",""#) {
+            break;
+        }
     }
-    if at.take(br#"trade","type":""#) {
-        return trades(at, frame, &mut lists.trades, out);
+    end(&mut at, b"}")?;
+    let (Data { first, count }, is_snapshot) = (data?, envelope.is_snapshot?);
+    match envelope.channel? {
+        Channel::Trade if lists.trades.len() == count => {
+            for held in &lists.trades {
+                let symbol = held.symbol.text(frame);
+                out.message(frame, &Message::Trade(TradeMsg { symbol, replay: is_snapshot, ..held.trade }));
+            }
+        }
+        // Several books and tickers go the general way.
+        Channel::Book if count == 1 => {
+            out.message(frame, &Message::Book(first.book(frame, is_snapshot, &lists.levels)?))
+        }
+        Channel::Ticker if count == 1 => out.message(frame, &Message::Quote(first.quote(frame)?)),
+        _ => return None,
     }
-    at.need(br#"ticker","type":""#)?;
-    ticker(at, frame, out)
+    Some(count)
 }
 
-/// Whether it is a snapshot; up to the list.
+impl Envelope {
+    /// One member, from its key's first letter on.
+    #[inline(always)]
+    fn read(&mut self, at: &mut Cursor<'_>) -> Option<()> {
+        if at.take(br#"type":"update""#) {
+            self.is_snapshot = Some(false);
+        } else if at.take(br#"type":"snapshot""#) {
+            self.is_snapshot = Some(true);
+        } else if at.take(br#"channel":"book""#) {
+            self.channel = Some(Channel::Book);
+        } else if at.take(br#"channel":"trade""#) {
+            self.channel = Some(Channel::Trade);
+        } else {
+            at.need(br#"channel":"ticker""#)?;
+            self.channel = Some(Channel::Ticker);
+        }
+        Some(())
+    }
+}
+
+/// From the first element's first key on.
+#[inline]
+fn read_data(at: &mut Cursor<'_>, lists: &mut Lists) -> Option<Data> {
+    lists.levels.clear();
+    lists.trades.clear();
+    let mut first = Element::default();
+    first.read(at, &mut lists.levels)?;
+    lists.trades.extend(first.trade());
+    let mut count = 1;
+    while at.take(br#",{""#) {
+        if count == ITEMS_MAX {
+            return None;
+        }
+        let mut element = Element::default();
+        element.read(at, &mut lists.levels)?;
+        lists.trades.extend(element.trade());
+        count += 1;
+    }
+    at.need(b"]").map(|()| Data { first, count })
+}
+
+impl Element {
+    /// From its first key up to its brace.
+    #[inline]
+    fn read(&mut self, at: &mut Cursor<'_>, levels: &mut Levels) -> Option<()> {
+        loop {
+            match at.peek()? {
+                b's' if at.take(br#"symbol":"#) => self.symbol = at.plain_value()?,
+                b's' if at.take(br#"side":"buy""#) => self.side = Some(Side::Buy),
+                b's' => {
+                    at.need(br#"side":"sell""#)?;
+                    self.side = Some(Side::Sell);
+                }
+                b'b' if at.take(br#"bid":"#) => self.bid = Some(at.number()?),
+                b'b' if at.take(br#"bid_qty":"#) => self.bid_size = Some(at.number()?),
+                b'b' if at.take(br#"bids":"#) => read_side(at, &mut levels.bids, &mut self.has_bids)?,
+                b'a' if at.take(br#"ask":"#) => self.ask = Some(at.number()?),
+                b'a' if at.take(br#"ask_qty":"#) => self.ask_size = Some(at.number()?),
+                b'a' if at.take(br#"asks":"#) => read_side(at, &mut levels.asks, &mut self.has_asks)?,
+                b'p' if at.take(br#"price":"#) => self.price = Some(at.number()?),
+                b'q' if at.take(br#"qty":"#) => self.size = Some(at.number()?),
+                b't' if at.take(br#"timestamp":""#) => self.time = Some(rfc3339(at.string()?.as_bytes())?),
+                b't' if at.take(br#"trade_id":"#) => self.id = Some(at.integer()?),
+                b'c' if at.take(br#"checksum":"#) => self.checksum = Some(u32::try_from(at.integer()?).ok()?),
+                b'v' | b'l' | b'h' | b'c' | b'o' | b'p' | b'q' => at.skip_member()?,
+                _ => return None,
+            }
+            if !at.take(br#",""#) {
+                return at.need(b"}");
+            }
+        }
+    }
+
+    fn symbol<'f>(&self, frame: &'f str) -> Option<&'f str> {
+        let is_named = self.symbol.kind == TokenKind::String && self.symbol.len > 0;
+        is_named.then(|| self.symbol.text(frame))
+    }
+
+    #[inline]
+    fn trade(&self) -> Option<HeldTrade> {
+        let symbol = self.symbol;
+        (symbol.kind == TokenKind::String && symbol.len > 0).then_some(())?;
+        let trade = TradeMsg {
+            symbol: "",
+            exchange_ts: self.time,
+            event_ts: None,
+            price: self.price?,
+            size: self.size?,
+            side: self.side,
+            id: match self.id {
+                Some(id) => TradeId::Number(u128::try_from(id).ok()?),
+                None => TradeId::None,
+            },
+            seq: None,
+            replay: false,
+        };
+        Some(HeldTrade { symbol, trade })
+    }
+
+    fn quote<'f>(&self, frame: &'f str) -> Option<QuoteMsg<'f>> {
+        Some(QuoteMsg {
+            symbol: self.symbol(frame)?,
+            exchange_ts: self.time,
+            event_ts: None,
+            bid: Some(self.bid?),
+            bid_size: self.bid_size,
+            ask: Some(self.ask?),
+            ask_size: self.ask_size,
+            seq: None,
+            replay: false,
+        })
+    }
+
+    fn book<'f>(&self, frame: &'f str, is_snapshot: bool, levels: &'f Levels) -> Option<BookMsg<'f>> {
+        (self.has_bids && self.has_asks).then_some(BookMsg {
+            symbol: self.symbol(frame)?,
+            exchange_ts: self.time,
+            event_ts: None,
+            action: if is_snapshot { BookAction::Snapshot } else { BookAction::Delta },
+            bids: &levels.bids,
+            asks: &levels.asks,
+            seq_first: None,
+            seq_last: None,
+            seq_prev: None,
+            checksum: self.checksum,
+            replay: false,
+        })
+    }
+}
+
+/// One side of a book. Twice is for the general way.
 #[inline(always)]
-fn is_snapshot(at: &mut Cursor<'_>) -> Option<bool> {
-    if at.take(br#"update","data":["#) {
-        return Some(false);
+fn read_side(at: &mut Cursor<'_>, levels: &mut Vec<LevelNum>, has: &mut bool) -> Option<()> {
+    if *has {
+        return None;
     }
-    at.need(br#"snapshot","data":["#)?;
-    Some(true)
-}
-
-/// One book; several go the general way.
-fn book(mut at: Cursor<'_>, frame: &str, levels: &mut Levels, out: &mut dyn MessageSink) -> Option<usize> {
-    let is_snapshot = is_snapshot(&mut at)?;
-    at.need(br#"{"symbol":""#)?;
-    let symbol = symbol(&mut at)?;
-    levels.clear();
-    at.need(br#","bids":"#)?;
-    side(&mut at, &mut levels.bids)?;
-    at.need(br#","asks":"#)?;
-    side(&mut at, &mut levels.asks)?;
-    at.need(br#","checksum":"#)?;
-    let checksum = u32::try_from(at.integer()?).ok()?;
-    let exchange_ts = if at.take(br#","timestamp":""#) { Some(time(&mut at)?) } else { None };
-    end(&mut at, b"}]}")?;
-    let book = BookMsg {
-        symbol,
-        exchange_ts,
-        event_ts: None,
-        action: if is_snapshot { BookAction::Snapshot } else { BookAction::Delta },
-        bids: &levels.bids,
-        asks: &levels.asks,
-        seq_first: None,
-        seq_last: None,
-        seq_prev: None,
-        checksum: Some(checksum),
-        replay: false,
-    };
-    out.message(frame, &Message::Book(book));
-    Some(1)
+    *has = true;
+    side(at, levels)
 }
 
 /// `[{"price":62802.5,"qty":0.02987767},..]`.
@@ -79,112 +241,6 @@ pub(super) fn side(at: &mut Cursor<'_>, levels: &mut Vec<LevelNum>) -> Option<()
             return at.need(b"}]");
         }
     }
-}
-
-fn trades(mut at: Cursor<'_>, frame: &str, trades: &mut Vec<HeldTrade>, out: &mut dyn MessageSink) -> Option<usize> {
-    let replay = is_snapshot(&mut at)?;
-    trades.clear();
-    loop {
-        if trades.len() == ITEMS_MAX {
-            return None;
-        }
-        trades.push(one_trade(&mut at, replay)?);
-        if !at.take(b",") {
-            break;
-        }
-    }
-    end(&mut at, b"]}")?;
-    for held in &*trades {
-        let symbol = held.symbol.text(frame);
-        out.message(frame, &Message::Trade(TradeMsg { symbol, ..held.trade }));
-    }
-    Some(trades.len())
-}
-
-#[inline(always)]
-fn one_trade(at: &mut Cursor<'_>, replay: bool) -> Option<HeldTrade> {
-    at.need(br#"{"symbol":"#)?;
-    let symbol = at.plain_value().filter(|token| token.kind == TokenKind::String && token.len > 0)?;
-    let side = if at.take(br#","side":"buy","price":"#) {
-        Side::Buy
-    } else {
-        at.need(br#","side":"sell","price":"#)?;
-        Side::Sell
-    };
-    let price = at.number()?;
-    at.need(br#","qty":"#)?;
-    let size = at.number()?;
-    at.need(br#","ord_type":""#)?;
-    at.string()?;
-    at.need(br#","trade_id":"#)?;
-    let id = at.integer()?;
-    at.need(br#","timestamp":""#)?;
-    let time = time(at)?;
-    at.need(b"}")?;
-    let trade = TradeMsg {
-        symbol: "",
-        exchange_ts: Some(time),
-        event_ts: None,
-        price,
-        size,
-        side: Some(side),
-        id: TradeId::Number(u128::try_from(id).ok()?),
-        seq: None,
-        replay,
-    };
-    Some(HeldTrade { symbol, trade })
-}
-
-/// One ticker. What stands behind its sizes has changed over the years, so it is read as plain members.
-fn ticker(mut at: Cursor<'_>, frame: &str, out: &mut dyn MessageSink) -> Option<usize> {
-    is_snapshot(&mut at)?;
-    at.need(br#"{"symbol":""#)?;
-    let symbol = symbol(&mut at)?;
-    at.need(br#","bid":"#)?;
-    let bid = at.number()?;
-    at.need(br#","bid_qty":"#)?;
-    let bid_size = at.number()?;
-    at.need(br#","ask":"#)?;
-    let ask = at.number()?;
-    at.need(br#","ask_qty":"#)?;
-    let ask_size = at.number()?;
-    let mut exchange_ts = None;
-    while at.take(br#",""#) {
-        let key = at.string()?;
-        at.need(b":")?;
-        match key {
-            "timestamp" => {
-                at.need(br#"""#)?;
-                exchange_ts = Some(time(&mut at)?);
-            }
-            "symbol" | "bid" | "bid_qty" | "ask" | "ask_qty" => return None,
-            _ if at.take(br#"""#) => {
-                at.string()?;
-            }
-            _ => {
-                at.number()?;
-            }
-        }
-    }
-    end(&mut at, b"}]}")?;
-    let quote = QuoteMsg {
-        symbol,
-        exchange_ts,
-        event_ts: None,
-        bid: Some(bid),
-        bid_size: Some(bid_size),
-        ask: Some(ask),
-        ask_size: Some(ask_size),
-        seq: None,
-        replay: false,
-    };
-    out.message(frame, &Message::Quote(quote));
-    Some(1)
-}
-
-#[inline(always)]
-fn time(at: &mut Cursor<'_>) -> Option<UnixNanos> {
-    rfc3339(at.string()?.as_bytes())
 }
 
 #[cfg(test)]

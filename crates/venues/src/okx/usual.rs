@@ -139,7 +139,7 @@ impl<'a> Envelope<'a> {
                 self.symbol = at.string()?;
             } else {
                 at.need(br#"instType":""#)?;
-                at.string()?;
+                at.skip_string()?;
             }
             if !at.take(br#",""#) {
                 return at.need(b"}");
