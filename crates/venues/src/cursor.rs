@@ -76,12 +76,9 @@ impl<'a> Cursor<'a> {
         Some(len)
     }
 
-    /// A whole number without sign, as JSON prints it: 1 to 16 digits, the first one not 0.
+    /// A whole number without sign, as JSON prints it: 1 to 16 digits, the first one 0 only when it is alone.
     #[inline(always)]
     pub fn integer(&mut self) -> Option<i64> {
-        if matches!(self.peek(), Some(b'0')) {
-            return None;
-        }
         let (mut value, mut len) = front_digits(self.rest, 0)?;
         if len == 8 {
             let (low, low_len) = front_digits(self.rest, 8)?;
@@ -91,7 +88,7 @@ impl<'a> Cursor<'a> {
             value = value * POW10[low_len] + low;
             len += low_len;
         }
-        if len == 0 {
+        if len == 0 || len > 1 && self.peek() == Some(b'0') {
             return None;
         }
         self.rest = &self.rest[len..];
@@ -235,6 +232,7 @@ mod tests {
             ("16 digits", "1234567890123456,", Some((1_234_567_890_123_456, 16))),
             ("17 digits", "12345678901234567,       ", None),
             ("a zero in front", "0123456789,", None),
+            ("a zero", "0,       ", Some((0, 1))),
             ("minus", "-1234567", None),
             ("a letter", "x1234567", None),
             ("13 digits at the end", "1723161255208", Some((1_723_161_255_208, 13))),

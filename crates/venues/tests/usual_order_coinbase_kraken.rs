@@ -1,6 +1,6 @@
-//! Coinbase's and Kraken's frames in their usual order of keys are read along a template, all others by the general way:
-//! nobody can tell the two apart. White space behind a frame means nothing, but the templates have none: so the same frame
-//! is read each way.
+//! Coinbase's and Kraken's frames as they are usually printed are read by the short way, all others by the general one: nobody
+//! can tell the two apart. White space behind a frame means nothing, but the short way has none: so the same frame is read
+//! each way.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
@@ -112,7 +112,7 @@ fn told(venue: &str, frame: &str) -> String {
     let outcome = decoder.decode("ws-1", frame, &mut |_: &str, message: &Message<'_>| {
         let _ = writeln!(messages, "{message:?}");
     });
-    messages + &format!("{outcome:?}")
+    messages + &format!("{outcome:?} {:?}", decoder.connection_sequence())
 }
 
 fn assert_same_each_way(venue: &str, frame: &str) {

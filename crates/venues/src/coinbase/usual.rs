@@ -1,59 +1,366 @@
-//! Coinbase frames with their keys in the order that Coinbase sends them: most of what arrives.
+//! Frames printed as Coinbase prints them, in both feeds: texts without escapes, plain whole numbers, levels in their usual
+//! form, no white space; keys in any order. Most of what arrives.
 //!
-//! Hot path: read along the template, straight into the message. The first deviation, whatever it is, gives `None` and
-//! hands nothing out; the general way (`walk.rs`, `exchange.rs`, `advanced.rs`) then reads the frame from its front and
-//! alone decides what it is, or why it is refused. tests/usual_order_coinbase_kraken.rs checks that nobody can tell the
-//! two ways apart.
+//! Hot path: read straight into the message. The first deviation, whatever it is, gives `None` and hands nothing out; the
+//! general way (`walk.rs`, `exchange.rs`, `advanced.rs`) then reads the frame from its front and alone decides what it is,
+//! or why it is refused. tests/usual_order_coinbase_kraken.rs checks that nobody can tell the two ways apart.
 
 use super::wire::{HeldTrade, ITEMS_MAX, Lists, Updates};
 use crate::cursor::Cursor;
 use crate::levels::SIDE_LEVELS_MAX;
-use crate::message::{BookMsg, LevelNum, Message, MessageSink, QuoteMsg, TradeMsg};
-use crate::scan::TokenKind;
+use crate::message::{BookMsg, LevelNum, Message, MessageSink, Num, QuoteMsg, TradeMsg};
+use crate::scan::{Token, TokenKind};
 use crate::time_text::rfc3339;
 use feedd_model::{BookAction, Side, TradeId, UnixNanos, VenueSeq};
+
+/// What a frame carries, by its `type` on the Exchange feed and by its `channel` on Advanced Trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    ExchangeUpdate,
+    ExchangeMatch { replay: bool },
+    ExchangeTicker,
+    AdvancedUpdates,
+    AdvancedTrades,
+    AdvancedTicker,
+}
+
+/// What stands beside the lists; levels and trades lie in [`Lists`].
+#[derive(Default)]
+struct Outer {
+    kind: Option<Kind>,
+    /// `sequence` of the Exchange feed.
+    sequence: Option<VenueSeq>,
+    /// `sequence_num` of Advanced Trade.
+    sequence_num: Option<VenueSeq>,
+    /// `timestamp` of Advanced Trade.
+    timestamp: Option<UnixNanos>,
+    /// All else that a frame of the Exchange feed says.
+    item: Item,
+    has_changes: bool,
+    event: Option<Event>,
+}
+
+/// The one element of `events`; several go the general way.
+#[derive(Default)]
+struct Event {
+    is_snapshot: Option<bool>,
+    product: Token,
+    has_updates: bool,
+    has_trades: bool,
+    ticker: Option<Item>,
+}
+
+/// A trade or a ticker.
+#[derive(Default)]
+struct Item {
+    product: Token,
+    id: Option<i64>,
+    price: Option<Num>,
+    size: Option<Num>,
+    side: Option<Side>,
+    time: Option<UnixNanos>,
+    bid: Option<Num>,
+    bid_size: Option<Num>,
+    ask: Option<Num>,
+    ask_size: Option<Num>,
+}
 
 /// Hands out the messages of a frame and tells how many; `None`, and nothing handed out, when it is not quite as usual.
 #[inline]
 pub(super) fn decode(frame: &str, lists: &mut Lists, out: &mut dyn MessageSink) -> Option<usize> {
     let mut at = Cursor::new(frame, 0)?;
-    if at.take(br#"{"type":""#) {
-        if at.take(br#"l2update","product_id":""#) {
-            return l2update(at, frame, &mut lists.updates, out);
+    at.need(br#"{""#)?;
+    let mut outer = Outer::default();
+    loop {
+        outer.read(&mut at, lists)?;
+        if !at.take(br#",""#) {
+            break;
         }
-        if at.take(br#"ticker","sequence":"#) {
-            return exchange_ticker(at, frame, out);
-        }
-        let replay = !at.take(br#"match","trade_id":"#);
-        if replay {
-            at.need(br#"last_match","trade_id":"#)?;
-        }
-        return exchange_match(at, frame, replay, out);
     }
-    at.need(br#"{"channel":""#)?;
-    if at.take(br#"l2_data",""#) {
-        let envelope = envelope(&mut at, lists)?;
-        return l2_data(at, frame, envelope, &mut lists.updates, out);
+    at.need(b"}")?;
+    if !at.is_at_end() {
+        return None;
     }
-    if at.take(br#"market_trades",""#) {
-        let envelope = envelope(&mut at, lists)?;
-        return market_trades(at, frame, &envelope, &mut lists.trades, out);
-    }
-    at.need(br#"ticker",""#)?;
-    let envelope = envelope(&mut at, lists)?;
-    ticker(at, frame, &envelope, out)
+    let messages = outer.hand_out(frame, lists, out)?;
+    lists.number = outer.sequence_num;
+    Some(messages)
 }
 
-/// From the product on.
-fn l2update(mut at: Cursor<'_>, frame: &str, updates: &mut Updates, out: &mut dyn MessageSink) -> Option<usize> {
-    let symbol = symbol(&mut at)?;
-    at.need(br#","changes":"#)?;
-    updates.clear();
-    changes(&mut at, updates)?;
-    at.need(br#","time":""#)?;
-    let time = time(&mut at)?;
-    end(&mut at, b"}")?;
-    show_book(frame, symbol, time, None, BookAction::Delta, updates, out)
+impl Outer {
+    /// One member, from its key's first letter on. What only one of them can be is, twice, for the general way.
+    #[inline(always)]
+    fn read(&mut self, at: &mut Cursor<'_>, lists: &mut Lists) -> Option<()> {
+        match at.peek()? {
+            b't' if at.take(br#"type":""#) => self.name(exchange_kind(at)?)?,
+            b't' if at.take(br#"timestamp":"#) => self.timestamp = Some(time(at)?),
+            b's' if at.take(br#"sequence":"#) => self.sequence = Some(VenueSeq(at.integer()?)),
+            b's' if at.take(br#"sequence_num":"#) => self.sequence_num = Some(VenueSeq(at.integer()?)),
+            b'c' if at.take(br#"channel":""#) => self.name(advanced_kind(at)?)?,
+            b'c' if at.take(br#"changes":"#) && !self.has_changes => {
+                self.has_changes = true;
+                lists.updates.clear();
+                changes(at, &mut lists.updates)?;
+            }
+            b'c' => {
+                at.need(br#"client_id":"#)?;
+                at.plain_value()?;
+            }
+            b'e' => {
+                at.need(br#"events":[{""#)?;
+                if self.event.is_some() {
+                    return None;
+                }
+                self.event.insert(Event::default()).read(at, lists)?;
+                at.need(b"]")?;
+            }
+            _ => self.item.read(at)?,
+        }
+        Some(())
+    }
+
+    fn name(&mut self, kind: Kind) -> Option<()> {
+        self.kind.replace(kind).is_none().then_some(())
+    }
+
+    fn hand_out(&self, frame: &str, lists: &Lists, out: &mut dyn MessageSink) -> Option<usize> {
+        let message = match self.kind? {
+            Kind::AdvancedTrades => return self.trades(frame, lists, out),
+            Kind::AdvancedTicker => {
+                let ticker = self.event.as_ref()?.ticker.as_ref()?;
+                Message::Quote(ticker.quote(frame, self.timestamp, self.sequence_num)?)
+            }
+            Kind::AdvancedUpdates => {
+                let event = self.event.as_ref().filter(|event| event.has_updates)?;
+                let action = if event.is_snapshot? { BookAction::Snapshot } else { BookAction::Delta };
+                let product = product(event.product)?.text(frame);
+                Message::Book(book(product, self.timestamp, self.sequence_num, action, &lists.updates))
+            }
+            Kind::ExchangeTicker => Message::Quote(self.item.quote(frame, self.item.time, self.sequence)?),
+            Kind::ExchangeMatch { replay } => {
+                let HeldTrade { symbol, trade } = self.item.trade()?;
+                Message::Trade(TradeMsg { symbol: symbol.text(frame), seq: self.sequence, replay, ..trade })
+            }
+            Kind::ExchangeUpdate => {
+                let product = product(self.item.product).filter(|_| self.has_changes)?.text(frame);
+                Message::Book(book(product, self.item.time, None, BookAction::Delta, &lists.updates))
+            }
+        };
+        out.message(frame, &message);
+        Some(1)
+    }
+
+    /// The trades of a snapshot are from before the subscription.
+    fn trades(&self, frame: &str, lists: &Lists, out: &mut dyn MessageSink) -> Option<usize> {
+        let event = self.event.as_ref().filter(|event| event.has_trades)?;
+        let (event_ts, seq, replay) = (self.timestamp, self.sequence_num, event.is_snapshot?);
+        for HeldTrade { symbol, trade } in &lists.trades {
+            let (symbol, exchange_ts) = (symbol.text(frame), trade.exchange_ts.or(event_ts));
+            out.message(frame, &Message::Trade(TradeMsg { symbol, exchange_ts, event_ts, seq, replay, ..*trade }));
+        }
+        Some(lists.trades.len())
+    }
+}
+
+fn exchange_kind(at: &mut Cursor<'_>) -> Option<Kind> {
+    if at.take(br#"l2update""#) {
+        Some(Kind::ExchangeUpdate)
+    } else if at.take(br#"ticker""#) {
+        Some(Kind::ExchangeTicker)
+    } else if at.take(br#"match""#) {
+        Some(Kind::ExchangeMatch { replay: false })
+    } else {
+        // The last trade before the subscription.
+        at.need(br#"last_match""#).map(|()| Kind::ExchangeMatch { replay: true })
+    }
+}
+
+fn advanced_kind(at: &mut Cursor<'_>) -> Option<Kind> {
+    if at.take(br#"l2_data""#) {
+        Some(Kind::AdvancedUpdates)
+    } else if at.take(br#"ticker""#) {
+        Some(Kind::AdvancedTicker)
+    } else {
+        at.need(br#"market_trades""#).map(|()| Kind::AdvancedTrades)
+    }
+}
+
+impl Event {
+    /// From its first key up to its brace.
+    #[inline(always)]
+    fn read(&mut self, at: &mut Cursor<'_>, lists: &mut Lists) -> Option<()> {
+        loop {
+            if at.take(br#"type":"update""#) {
+                self.is_snapshot = Some(false);
+            } else if at.take(br#"type":"snapshot""#) {
+                self.is_snapshot = Some(true);
+            } else if at.take(br#"product_id":"#) {
+                self.product = at.plain_value()?;
+            } else if at.take(br#"updates":"#) && !self.has_updates {
+                self.has_updates = true;
+                lists.updates.clear();
+                level_updates(at, &mut lists.updates)?;
+            } else if at.take(br#"trades":[{""#) && !self.has_trades {
+                self.has_trades = true;
+                trades(at, &mut lists.trades)?;
+            } else {
+                // One ticker; several go the general way.
+                at.need(br#"tickers":[{""#)?;
+                if self.ticker.is_some() {
+                    return None;
+                }
+                self.ticker.insert(Item::default()).read_all(at)?;
+                at.need(b"]")?;
+            }
+            if !at.take(br#",""#) {
+                return at.need(b"}");
+            }
+        }
+    }
+}
+
+/// From the first trade's first key on.
+#[inline(always)]
+fn trades(at: &mut Cursor<'_>, trades: &mut Vec<HeldTrade>) -> Option<()> {
+    trades.clear();
+    while trades.len() < ITEMS_MAX {
+        let mut item = Item::default();
+        item.read_all(at)?;
+        trades.push(item.trade()?);
+        if !at.take(br#",{""#) {
+            return at.need(b"]");
+        }
+    }
+    None
+}
+
+impl Item {
+    /// From its first key up to its brace.
+    #[inline(always)]
+    fn read_all(&mut self, at: &mut Cursor<'_>) -> Option<()> {
+        loop {
+            self.read(at)?;
+            if !at.take(br#",""#) {
+                return at.need(b"}");
+            }
+        }
+    }
+
+    /// One member, from its key's first letter on.
+    #[inline(always)]
+    fn read(&mut self, at: &mut Cursor<'_>) -> Option<()> {
+        match at.peek()? {
+            b'p' if at.take(br#"product_id":"#) => self.product = at.plain_value()?,
+            b'p' if at.take(br#"price":"#) => self.price = Some(decimal(at)?),
+            b's' if at.take(br#"size":"#) => self.size = Some(decimal(at)?),
+            b's' if at.take(br#"side":"#) => self.side = Some(taker_side(at)?),
+            b't' if at.take(br#"time":"#) => self.time = Some(time(at)?),
+            b't' if at.take(br#"trade_id":"#) => self.id = Some(trade_id(at)?),
+            b'b' if at.take(br#"best_bid":"#) => self.bid = Some(decimal(at)?),
+            b'b' if at.take(br#"best_bid_quantity":"#) => self.bid_size = Some(decimal(at)?),
+            b'b' if at.take(br#"best_bid_size":"#) => self.bid_size = Some(decimal(at)?),
+            b'b' if at.take(br#"best_ask":"#) => self.ask = Some(decimal(at)?),
+            b'b' if at.take(br#"best_ask_quantity":"#) => self.ask_size = Some(decimal(at)?),
+            b'b' if at.take(br#"best_ask_size":"#) => self.ask_size = Some(decimal(at)?),
+            _ => at.skip_member()?,
+        }
+        Some(())
+    }
+
+    /// Without its symbol.
+    #[inline(always)]
+    fn trade(&self) -> Option<HeldTrade> {
+        let id = match self.id {
+            Some(id) => TradeId::Number(u128::try_from(id).ok()?),
+            None => TradeId::None,
+        };
+        let trade = TradeMsg {
+            symbol: "",
+            exchange_ts: self.time,
+            event_ts: None,
+            price: self.price?,
+            size: self.size?,
+            side: self.side,
+            id,
+            seq: None,
+            replay: false,
+        };
+        Some(HeldTrade { symbol: product(self.product)?, trade })
+    }
+
+    /// Tickers of 2021 and 2022 have no sizes.
+    fn quote<'f>(&self, frame: &'f str, exchange_ts: Option<UnixNanos>, seq: Option<VenueSeq>) -> Option<QuoteMsg<'f>> {
+        Some(QuoteMsg {
+            symbol: product(self.product)?.text(frame),
+            exchange_ts,
+            event_ts: None,
+            bid: Some(self.bid?),
+            bid_size: self.bid_size,
+            ask: Some(self.ask?),
+            ask_size: self.ask_size,
+            seq,
+            replay: false,
+        })
+    }
+}
+
+const fn book<'a>(
+    symbol: &'a str,
+    exchange_ts: Option<UnixNanos>,
+    seq_last: Option<VenueSeq>,
+    action: BookAction,
+    updates: &'a Updates,
+) -> BookMsg<'a> {
+    BookMsg {
+        symbol,
+        exchange_ts,
+        event_ts: None,
+        action,
+        bids: updates.bids.as_slice(),
+        asks: updates.asks.as_slice(),
+        seq_first: None,
+        seq_last,
+        seq_prev: None,
+        checksum: None,
+        replay: false,
+    }
+}
+
+/// A product's name, when it is one.
+#[inline(always)]
+fn product(token: Token) -> Option<Token> {
+    (token.kind == TokenKind::String && token.len > 0).then_some(token)
+}
+
+#[inline(always)]
+fn decimal(at: &mut Cursor<'_>) -> Option<Num> {
+    at.need(b"\"")?;
+    at.decimal()
+}
+
+#[inline(always)]
+fn time(at: &mut Cursor<'_>) -> Option<UnixNanos> {
+    at.need(b"\"")?;
+    rfc3339(at.string()?.as_bytes())
+}
+
+/// A number on the Exchange feed, a text on Advanced Trade.
+#[inline(always)]
+fn trade_id(at: &mut Cursor<'_>) -> Option<i64> {
+    let is_text = at.take(b"\"");
+    let id = at.integer()?;
+    if is_text {
+        at.need(b"\"")?;
+    }
+    Some(id)
+}
+
+/// The maker's side is stated: the taker's is the other one.
+#[inline(always)]
+fn taker_side(at: &mut Cursor<'_>) -> Option<Side> {
+    if at.take(br#""SELL""#) || at.take(br#""sell""#) {
+        return Some(Side::Buy);
+    }
+    (at.take(br#""BUY""#) || at.take(br#""buy""#)).then_some(Side::Sell)
 }
 
 /// `[["buy","price","size"],..]`, not empty.
@@ -75,129 +382,6 @@ pub(super) fn changes(at: &mut Cursor<'_>, updates: &mut Updates) -> Option<()> 
             return at.need(b"]]");
         }
     }
-}
-
-/// From the trade's id on.
-fn exchange_match(mut at: Cursor<'_>, frame: &str, replay: bool, out: &mut dyn MessageSink) -> Option<usize> {
-    let id = at.integer()?;
-    at.need(br#","maker_order_id":""#)?;
-    at.skip_string()?;
-    at.need(br#","taker_order_id":""#)?;
-    at.skip_string()?;
-    // The maker's side: the taker's is the other one.
-    let side = if at.take(br#","side":"sell","size":""#) {
-        Side::Buy
-    } else {
-        at.need(br#","side":"buy","size":""#)?;
-        Side::Sell
-    };
-    let size = at.decimal()?;
-    at.need(br#","price":""#)?;
-    let price = at.decimal()?;
-    at.need(br#","product_id":""#)?;
-    let symbol = symbol(&mut at)?;
-    at.need(br#","sequence":"#)?;
-    let seq = VenueSeq(at.integer()?);
-    at.need(br#","time":""#)?;
-    let time = time(&mut at)?;
-    end(&mut at, b"}")?;
-    let trade = TradeMsg {
-        symbol,
-        exchange_ts: Some(time),
-        event_ts: None,
-        price,
-        size,
-        side: Some(side),
-        id: TradeId::Number(u128::try_from(id).ok()?),
-        seq: Some(seq),
-        replay,
-    };
-    out.message(frame, &Message::Trade(trade));
-    Some(1)
-}
-
-/// From the sequence number on. Frames of 2021 and 2022 have no sizes; the documentation (read mid 2026) has them.
-fn exchange_ticker(mut at: Cursor<'_>, frame: &str, out: &mut dyn MessageSink) -> Option<usize> {
-    let seq = VenueSeq(at.integer()?);
-    at.need(br#","product_id":""#)?;
-    let symbol = symbol(&mut at)?;
-    text(&mut at, br#","price":""#)?;
-    text(&mut at, br#","open_24h":""#)?;
-    text(&mut at, br#","volume_24h":""#)?;
-    text(&mut at, br#","low_24h":""#)?;
-    text(&mut at, br#","high_24h":""#)?;
-    text(&mut at, br#","volume_30d":""#)?;
-    at.need(br#","best_bid":""#)?;
-    let bid = at.decimal()?;
-    let bid_size = if at.take(br#","best_bid_size":""#) { Some(at.decimal()?) } else { None };
-    at.need(br#","best_ask":""#)?;
-    let ask = at.decimal()?;
-    let ask_size = if at.take(br#","best_ask_size":""#) { Some(at.decimal()?) } else { None };
-    text(&mut at, br#","side":""#)?;
-    at.need(br#","time":""#)?;
-    let time = time(&mut at)?;
-    at.need(br#","trade_id":"#)?;
-    at.integer()?;
-    text(&mut at, br#","last_size":""#)?;
-    end(&mut at, b"}")?;
-    let quote = QuoteMsg {
-        symbol,
-        exchange_ts: Some(time),
-        event_ts: None,
-        bid: Some(bid),
-        bid_size,
-        ask: Some(ask),
-        ask_size,
-        seq: Some(seq),
-        replay: false,
-    };
-    out.message(frame, &Message::Quote(quote));
-    Some(1)
-}
-
-/// What the envelope of Advanced Trade says, and whether the first event is a snapshot.
-struct Envelope {
-    time: UnixNanos,
-    seq: VenueSeq,
-    is_snapshot: bool,
-}
-
-/// From behind the channel up to the type of the first event. The documentation has a `client_id`, the recording of
-/// 2026 none. Notes the connection's number.
-#[inline(always)]
-fn envelope(at: &mut Cursor<'_>, lists: &mut Lists) -> Option<Envelope> {
-    if at.take(br#"client_id":""#) {
-        at.skip_string()?;
-        at.need(br#",""#)?;
-    }
-    at.need(br#"timestamp":""#)?;
-    let time = time(at)?;
-    at.need(br#","sequence_num":"#)?;
-    let seq = VenueSeq(at.integer()?);
-    lists.number = Some(seq);
-    at.need(br#","events":[{"type":""#)?;
-    let is_snapshot = !at.take(br#"update","#);
-    if is_snapshot {
-        at.need(br#"snapshot","#)?;
-    }
-    Some(Envelope { time, seq, is_snapshot })
-}
-
-fn l2_data(
-    mut at: Cursor<'_>,
-    frame: &str,
-    envelope: Envelope,
-    updates: &mut Updates,
-    out: &mut dyn MessageSink,
-) -> Option<usize> {
-    at.need(br#""product_id":""#)?;
-    let symbol = symbol(&mut at)?;
-    at.need(br#","updates":"#)?;
-    updates.clear();
-    level_updates(&mut at, updates)?;
-    end(&mut at, b"}]}")?;
-    let action = if envelope.is_snapshot { BookAction::Snapshot } else { BookAction::Delta };
-    show_book(frame, symbol, envelope.time, Some(envelope.seq), action, updates, out)
 }
 
 /// `[{"side":"bid","event_time":..,"price_level":"..","new_quantity":".."},..]`, not empty.
@@ -223,126 +407,6 @@ pub(super) fn level_updates(at: &mut Cursor<'_>, updates: &mut Updates) -> Optio
     }
 }
 
-fn market_trades(
-    mut at: Cursor<'_>,
-    frame: &str,
-    envelope: &Envelope,
-    trades: &mut Vec<HeldTrade>,
-    out: &mut dyn MessageSink,
-) -> Option<usize> {
-    at.need(br#""trades":["#)?;
-    trades.clear();
-    loop {
-        if trades.len() == ITEMS_MAX {
-            return None;
-        }
-        trades.push(advanced_trade(&mut at, envelope)?);
-        if !at.take(b",") {
-            break;
-        }
-    }
-    end(&mut at, b"]}]}")?;
-    for held in &*trades {
-        let symbol = held.symbol.text(frame);
-        out.message(frame, &Message::Trade(TradeMsg { symbol, ..held.trade }));
-    }
-    Some(trades.len())
-}
-
-#[inline(always)]
-fn advanced_trade(at: &mut Cursor<'_>, envelope: &Envelope) -> Option<HeldTrade> {
-    at.need(br#"{"product_id":"#)?;
-    let symbol = at.plain_value().filter(|token| token.kind == TokenKind::String && token.len > 0)?;
-    at.need(br#","trade_id":""#)?;
-    let id = at.integer()?;
-    at.need(br#"","price":""#)?;
-    let price = at.decimal()?;
-    at.need(br#","size":""#)?;
-    let size = at.decimal()?;
-    at.need(br#","time":""#)?;
-    let time = time(at)?;
-    // The maker's side: the taker's is the other one.
-    let side = if at.take(br#","side":"SELL"}"#) {
-        Side::Buy
-    } else {
-        at.need(br#","side":"BUY"}"#)?;
-        Side::Sell
-    };
-    let trade = TradeMsg {
-        symbol: "",
-        exchange_ts: Some(time),
-        event_ts: Some(envelope.time),
-        price,
-        size,
-        side: Some(side),
-        id: TradeId::Number(u128::try_from(id).ok()?),
-        seq: Some(envelope.seq),
-        replay: envelope.is_snapshot,
-    };
-    Some(HeldTrade { symbol, trade })
-}
-
-/// One ticker; several go the general way.
-fn ticker(mut at: Cursor<'_>, frame: &str, envelope: &Envelope, out: &mut dyn MessageSink) -> Option<usize> {
-    at.need(br#""tickers":[{"type":"ticker","product_id":""#)?;
-    let symbol = symbol(&mut at)?;
-    text(&mut at, br#","price":""#)?;
-    text(&mut at, br#","volume_24_h":""#)?;
-    text(&mut at, br#","low_24_h":""#)?;
-    text(&mut at, br#","high_24_h":""#)?;
-    text(&mut at, br#","low_52_w":""#)?;
-    text(&mut at, br#","high_52_w":""#)?;
-    text(&mut at, br#","price_percent_chg_24_h":""#)?;
-    at.need(br#","best_bid":""#)?;
-    let bid = at.decimal()?;
-    at.need(br#","best_ask":""#)?;
-    let ask = at.decimal()?;
-    at.need(br#","best_bid_quantity":""#)?;
-    let bid_size = at.decimal()?;
-    at.need(br#","best_ask_quantity":""#)?;
-    let ask_size = at.decimal()?;
-    end(&mut at, b"}]}]}")?;
-    let quote = QuoteMsg {
-        symbol,
-        exchange_ts: Some(envelope.time),
-        event_ts: None,
-        bid: Some(bid),
-        bid_size: Some(bid_size),
-        ask: Some(ask),
-        ask_size: Some(ask_size),
-        seq: Some(envelope.seq),
-        replay: false,
-    };
-    out.message(frame, &Message::Quote(quote));
-    Some(1)
-}
-
-fn show_book(
-    frame: &str,
-    symbol: &str,
-    time: UnixNanos,
-    seq_last: Option<VenueSeq>,
-    action: BookAction,
-    updates: &Updates,
-    out: &mut dyn MessageSink,
-) -> Option<usize> {
-    let book = BookMsg {
-        symbol,
-        exchange_ts: Some(time),
-        event_ts: None,
-        action,
-        bids: &updates.bids,
-        asks: &updates.asks,
-        seq_first: None,
-        seq_last,
-        seq_prev: None,
-        checksum: None,
-        replay: false,
-    };
-    out.message(frame, &Message::Book(book));
-    Some(1)
-}
-
 #[inline(always)]
 fn push(levels: &mut Vec<LevelNum>, level: LevelNum) -> Option<()> {
     if levels.len() == SIDE_LEVELS_MAX {
@@ -352,34 +416,11 @@ fn push(levels: &mut Vec<LevelNum>, level: LevelNum) -> Option<()> {
     Some(())
 }
 
-#[inline(always)]
-fn symbol<'a>(at: &mut Cursor<'a>) -> Option<&'a str> {
-    at.string().filter(|symbol| !symbol.is_empty())
-}
-
-/// A text that nobody needs.
-#[inline(always)]
-fn text<const N: usize>(at: &mut Cursor<'_>, key: &[u8; N]) -> Option<()> {
-    at.need(key)?;
-    at.skip_string().map(|_| ())
-}
-
-#[inline(always)]
-fn time(at: &mut Cursor<'_>) -> Option<UnixNanos> {
-    rfc3339(at.string()?.as_bytes())
-}
-
-#[inline(always)]
-fn end<const N: usize>(at: &mut Cursor<'_>, tail: &[u8; N]) -> Option<()> {
-    at.need(tail)?;
-    at.is_at_end().then_some(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What is printed by the template is read by it: without this the way would be right and of no use.
+    /// What is printed as the venue prints it is read here: without this the way would be right and of no use.
     #[test]
     fn both_feeds_frames_are_taken() {
         let cases = [

@@ -194,10 +194,7 @@ fn one_trade(at: &mut Cursor<'_>) -> Option<TradeMsg<'static>> {
 fn price_and_size(at: &mut Cursor<'_>) -> Option<[Num; 2]> {
     let price = at.decimal()?;
     at.need(b",")?;
-    // No whole lot is a zero.
-    if !at.take(b"0") {
-        at.integer()?;
-    }
+    at.integer()?; // Whole lots.
     at.need(br#",""#)?;
     let size = at.decimal()?;
     at.need(b"]")?;
@@ -272,7 +269,7 @@ fn time(at: &mut Cursor<'_>) -> Option<UnixNanos> {
 mod tests {
     use super::*;
 
-    /// What is printed by the template is read by it: without this the way would be right and of no use.
+    /// What is printed as the venue prints it is read here: without this the way would be right and of no use.
     #[test]
     fn every_channel_s_frames_are_taken() {
         let cases = [

@@ -247,7 +247,7 @@ pub(super) fn side(at: &mut Cursor<'_>, levels: &mut Vec<LevelNum>) -> Option<()
 mod tests {
     use super::*;
 
-    /// What is printed by the template is read by it: without this the way would be right and of no use.
+    /// What is printed as the venue prints it is read here: without this the way would be right and of no use.
     #[test]
     fn every_channel_s_frames_are_taken() {
         let cases = [

@@ -314,16 +314,10 @@ fn quoted_time(at: &mut Cursor<'_>) -> Option<UnixNanos> {
     at.need(b"\"").map(|()| time)
 }
 
-/// A whole number that may have a sign, or be 0.
+/// A whole number that may have a sign.
 #[inline(always)]
 fn signed(at: &mut Cursor<'_>) -> Option<i64> {
-    if at.take(b"-") {
-        return at.integer().map(|value| -value);
-    }
-    if at.take(b"0") {
-        return matches!(at.peek(), Some(b',' | b'}')).then_some(0);
-    }
-    at.integer()
+    if at.take(b"-") { at.integer().map(|value| -value) } else { at.integer() }
 }
 
 #[cfg(test)]
