@@ -138,6 +138,9 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn skip_member(&mut self) -> Option<()> {
         self.skip_string()?;
+        if self.take(br#":""#) {
+            return self.skip_string().map(|_| ());
+        }
         self.need(b":")?;
         self.plain_value().map(|_| ())
     }

@@ -372,12 +372,12 @@ pub(crate) fn plain_len(text: &[u8]) -> usize {
 const fn ends_of_plain_text(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const TOPS: u64 = ONES << 7;
-    let quote = word ^ (ONES * b'"' as u64);
+    // Turned by this bit, the quote stands right behind the control characters, and these stay below it: one test for both.
+    let turned = word ^ (ONES * 0x02);
+    let quote_or_control = turned.wrapping_sub(ONES * 0x21) & !turned;
     let backslash = word ^ (ONES * b'\\' as u64);
-    let zero_quote = quote.wrapping_sub(ONES) & !quote;
     let zero_backslash = backslash.wrapping_sub(ONES) & !backslash;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (zero_quote | zero_backslash | control) & TOPS
+    (quote_or_control | zero_backslash) & TOPS
 }
 
 /// Length of the number literal at the front of `text`; `None` when it breaks JSON's grammar.
@@ -490,6 +490,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
+
+    #[test]
+    fn plain_text_ends_at_a_quote_a_backslash_or_a_control_character() {
+        for at in 0..20 {
+            for before in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
+                for byte in 0..=255 {
+                    let mut text = [before; 20];
+                    text[at] = byte;
+                    let is_end = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    assert_eq!(plain_len(&text), if is_end { at } else { 20 }, "{byte:#x} at {at} among {before:#x}");
+                }
+            }
+        }
+    }
 
     /// Rebuilds a tree from the scanner's tokens; numbers stay text.
     fn tree(scanner: &mut Scanner<'_>, text: &str) -> Result<Value, JsonError> {

@@ -41,12 +41,14 @@ struct Trade {
 }
 
 /// What `data` holds; trades and levels lie in [`Buffers`].
-enum Data<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Data {
     Trades,
-    Object(Object<'a>),
+    Object,
 }
 
 /// A book or a ticker: which of the two, the topic tells.
+#[derive(Default)]
 struct Object<'a> {
     /// `s` of a book.
     symbol: &'a str,
@@ -80,15 +82,20 @@ pub(super) fn decode(
 ) -> Option<Outcome<'static>> {
     let mut at = Cursor::new(frame, 0)?;
     at.need(br#"{""#)?;
-    let (mut envelope, mut data) = (Envelope::default(), None);
+    let (mut envelope, mut object, mut data) = (Envelope::default(), Object::default(), None);
     loop {
         if at.take(br#"data":"#) {
             // Twice is for the general way.
             if data.is_some() {
                 return None;
             }
-            let is_list = at.take(br#"[{""#);
-            data = Some(if is_list { trades(&mut at, &mut buffers.trades)? } else { object(&mut at, buffers)? });
+            data = Some(if at.take(br#"[{""#) {
+                trades(&mut at, &mut buffers.trades)?;
+                Data::Trades
+            } else {
+                object.read(&mut at, buffers)?;
+                Data::Object
+            });
         } else {
             envelope.read(&mut at)?;
         }
@@ -107,20 +114,20 @@ pub(super) fn decode(
             }
             Some(Outcome::Messages(buffers.trades.len()))
         }
-        (Topic::Book, Data::Object(book)) => {
-            out.message(frame, &Message::Book(envelope.book(&book, buffers)?));
+        (Topic::Book, Data::Object) => {
+            out.message(frame, &Message::Book(envelope.book(&object, buffers)?));
             Some(Outcome::Messages(1))
         }
-        (Topic::Tickers, Data::Object(ticker)) => {
-            let symbol = ticker.ticker_symbol;
+        (Topic::Tickers, Data::Object) => {
+            let symbol = object.ticker_symbol;
             let is_snapshot = envelope.action? == BookAction::Snapshot;
-            if ticker.said.iter().all(Option::is_none) {
+            if object.said.iter().all(Option::is_none) {
                 return Some(WITHOUT_BEST);
             }
             if !(1..=TICKER_SYMBOL_BYTES_MAX).contains(&symbol.len()) {
                 return None;
             }
-            let (text, best) = tickers.update((conn, symbol), is_snapshot, frame, ticker.said);
+            let (text, best) = tickers.update((conn, symbol), is_snapshot, frame, object.said);
             out.message(text, &Message::Quote(envelope.quote(symbol, best)));
             Some(Outcome::Messages(1))
         }
@@ -132,19 +139,23 @@ impl Envelope {
     /// One member, from its key's first letter on.
     #[inline]
     fn read(&mut self, at: &mut Cursor<'_>) -> Option<()> {
-        if at.take(br#"topic":""#) {
-            self.topic = Some(topic(at.string()?)?);
-        } else if at.take(br#"ts":"#) {
-            self.sent = Some(time(at)?);
-        } else if at.take(br#"type":"delta""#) {
-            self.action = Some(BookAction::Delta);
-        } else if at.take(br#"type":"snapshot""#) {
-            self.action = Some(BookAction::Snapshot);
-        } else if at.take(br#"cts":"#) {
-            self.matched = Some(time(at)?);
-        } else {
-            at.need(br#"cs":"#)?;
-            self.seq = Some(VenueSeq(at.integer()?));
+        match at.peek()? {
+            b't' if at.take(br#"topic":"tickers."#) => {
+                at.skip_string()?;
+                self.topic = Some(Topic::Tickers);
+            }
+            b't' if at.take(br#"topic":""#) => self.topic = Some(topic(at.string()?)?),
+            b't' if at.take(br#"ts":"#) => self.sent = Some(time(at)?),
+            b't' if at.take(br#"type":"delta""#) => self.action = Some(BookAction::Delta),
+            b't' => {
+                at.need(br#"type":"snapshot""#)?;
+                self.action = Some(BookAction::Snapshot);
+            }
+            _ if at.take(br#"cs":"#) => self.seq = Some(VenueSeq(at.integer()?)),
+            _ => {
+                at.need(br#"cts":"#)?;
+                self.matched = Some(time(at)?);
+            }
         }
         Some(())
     }
@@ -181,6 +192,42 @@ impl Envelope {
     }
 }
 
+impl<'a> Object<'a> {
+    /// Tickers of options go the general way.
+    #[inline]
+    fn read(&mut self, at: &mut Cursor<'a>, buffers: &mut Buffers) -> Option<()> {
+        at.need(br#"{""#)?;
+        loop {
+            match at.peek()? {
+                b'b' if at.take(br#"b":"#) => {
+                    self.has_bids = true;
+                    buffers.bids.clear();
+                    read_plain_levels(at, &mut buffers.bids)?;
+                }
+                b'a' if at.take(br#"a":"#) => {
+                    self.has_asks = true;
+                    buffers.asks.clear();
+                    read_plain_levels(at, &mut buffers.asks)?;
+                }
+                b's' if at.take(br#"s":"#) => self.symbol = text(at)?,
+                b'u' if at.take(br#"u":"#) => self.update_id = Some(VenueSeq(at.integer()?)),
+                b's' if at.take(br#"seq":"#) => self.seq = Some(VenueSeq(at.integer()?)),
+                b's' if at.take(br#"symbol":"#) => self.ticker_symbol = text(at)?,
+                b'b' if at.take(br#"bid1Price":"#) => self.said[0] = Some(kept_decimal(at)?),
+                b'b' if at.take(br#"bid1Size":"#) => self.said[1] = Some(kept_decimal(at)?),
+                b'a' if at.take(br#"ask1Price":"#) => self.said[2] = Some(kept_decimal(at)?),
+                b'a' if at.take(br#"ask1Size":"#) => self.said[3] = Some(kept_decimal(at)?),
+                b'b' if at.take(br#"bidPrice":"#) || at.take(br#"bidSize":"#) => return None,
+                b'a' if at.take(br#"askPrice":"#) || at.take(br#"askSize":"#) => return None,
+                _ => at.skip_member()?,
+            }
+            if !at.take(br#",""#) {
+                return at.need(b"}");
+            }
+        }
+    }
+}
+
 impl Trade {
     fn message<'a>(&self, frame: &'a str, event_ts: Option<UnixNanos>) -> TradeMsg<'a> {
         TradeMsg {
@@ -198,12 +245,12 @@ impl Trade {
 }
 
 /// The list of a `publicTrade`, from its first trade's first key on.
-fn trades<'a>(at: &mut Cursor<'_>, trades: &mut Vec<Trade>) -> Option<Data<'a>> {
+fn trades(at: &mut Cursor<'_>, trades: &mut Vec<Trade>) -> Option<()> {
     trades.clear();
     for _ in 0..TRADES_MAX {
         trades.push(trade(at)?);
         if !at.take(br#",{""#) {
-            return at.need(b"]").map(|()| Data::Trades);
+            return at.need(b"]");
         }
     }
     None
@@ -268,52 +315,6 @@ fn trade(at: &mut Cursor<'_>) -> Option<Trade> {
 fn flag<const N: usize>(at: &mut Cursor<'_>, key: &[u8; N]) -> Option<()> {
     at.need(key)?;
     if at.take(b"false") { Some(()) } else { at.need(b"true") }
-}
-
-/// A book or a ticker. Tickers of options go the general way.
-#[inline]
-fn object<'a>(at: &mut Cursor<'a>, buffers: &mut Buffers) -> Option<Data<'a>> {
-    let mut object = Object {
-        symbol: "",
-        has_bids: false,
-        has_asks: false,
-        seq: None,
-        update_id: None,
-        ticker_symbol: "",
-        said: [None; 4],
-    };
-    at.need(br#"{""#)?;
-    loop {
-        let key = at.string()?.as_bytes();
-        at.need(b":")?;
-        match key {
-            b"b" => {
-                object.has_bids = true;
-                buffers.bids.clear();
-                read_plain_levels(at, &mut buffers.bids)?;
-            }
-            b"a" => {
-                object.has_asks = true;
-                buffers.asks.clear();
-                read_plain_levels(at, &mut buffers.asks)?;
-            }
-            b"s" => object.symbol = text(at)?,
-            b"u" => object.update_id = Some(VenueSeq(at.integer()?)),
-            b"seq" => object.seq = Some(VenueSeq(at.integer()?)),
-            b"symbol" => object.ticker_symbol = text(at)?,
-            b"bid1Price" => object.said[0] = Some(kept_decimal(at)?),
-            b"bid1Size" => object.said[1] = Some(kept_decimal(at)?),
-            b"ask1Price" => object.said[2] = Some(kept_decimal(at)?),
-            b"ask1Size" => object.said[3] = Some(kept_decimal(at)?),
-            b"bidPrice" | b"bidSize" | b"askPrice" | b"askSize" => return None,
-            _ => {
-                at.plain_value()?;
-            }
-        }
-        if !at.take(br#",""#) {
-            return at.need(b"}").map(|()| Data::Object(object));
-        }
-    }
 }
 
 #[inline(always)]

@@ -179,35 +179,33 @@ fn read_element<'a>(at: &mut Cursor<'a>, elements: &mut Elements) -> Option<Elem
         best: [None; 4],
     };
     loop {
-        let key = at.string()?.as_bytes();
-        at.need(b":")?;
-        match key {
-            b"px" => element.price = Some(decimal(at)?),
-            b"sz" => element.size = Some(decimal(at)?),
-            b"ts" => element.time = Some(quoted_time(at)?),
-            b"side" => element.side = Some(side(at)?),
-            b"asks" | b"bids" => {
-                let (levels, has) = if key == b"asks" {
-                    (&mut elements.asks.levels, &mut element.has_asks)
-                } else {
-                    (&mut elements.bids.levels, &mut element.has_bids)
-                };
-                *has = true;
-                levels.clear();
-                read_plain_levels(at, levels)?;
+        match at.peek()? {
+            b'p' if at.take(br#"px":"#) => element.price = Some(decimal(at)?),
+            b's' if at.take(br#"sz":"#) => element.size = Some(decimal(at)?),
+            b't' if at.take(br#"ts":"#) => element.time = Some(quoted_time(at)?),
+            b's' if at.take(br#"side":"#) => element.side = Some(side(at)?),
+            b'a' if at.take(br#"asks":"#) => {
+                element.has_asks = true;
+                elements.asks.levels.clear();
+                read_plain_levels(at, &mut elements.asks.levels)?;
             }
-            b"instId" => element.symbol = Some(text(at).filter(|symbol| !symbol.is_empty())?),
-            b"tradeId" => element.id = trade_id_of(text(at)?.as_bytes())?,
-            b"seqId" => element.seq = Some(VenueSeq(signed(at)?)),
-            b"prevSeqId" => element.prev_seq = Some(VenueSeq(signed(at)?)),
-            b"checksum" => element.checksum = Some(i32::try_from(signed(at)?).ok()?.cast_unsigned()),
-            b"bidPx" => element.best[0] = Some(optional_decimal(at)?),
-            b"bidSz" => element.best[1] = Some(optional_decimal(at)?),
-            b"askPx" => element.best[2] = Some(optional_decimal(at)?),
-            b"askSz" => element.best[3] = Some(optional_decimal(at)?),
-            _ => {
-                at.plain_value()?;
+            b'b' if at.take(br#"bids":"#) => {
+                element.has_bids = true;
+                elements.bids.levels.clear();
+                read_plain_levels(at, &mut elements.bids.levels)?;
             }
+            b'i' if at.take(br#"instId":"#) => element.symbol = Some(text(at).filter(|symbol| !symbol.is_empty())?),
+            b't' if at.take(br#"tradeId":"#) => element.id = trade_id_of(text(at)?.as_bytes())?,
+            b's' if at.take(br#"seqId":"#) => element.seq = Some(VenueSeq(signed(at)?)),
+            b'p' if at.take(br#"prevSeqId":"#) => element.prev_seq = Some(VenueSeq(signed(at)?)),
+            b'c' if at.take(br#"checksum":"#) => {
+                element.checksum = Some(i32::try_from(signed(at)?).ok()?.cast_unsigned());
+            }
+            b'b' if at.take(br#"bidPx":"#) => element.best[0] = Some(optional_decimal(at)?),
+            b'b' if at.take(br#"bidSz":"#) => element.best[1] = Some(optional_decimal(at)?),
+            b'a' if at.take(br#"askPx":"#) => element.best[2] = Some(optional_decimal(at)?),
+            b'a' if at.take(br#"askSz":"#) => element.best[3] = Some(optional_decimal(at)?),
+            _ => at.skip_member()?,
         }
         if !at.take(br#",""#) {
             return at.need(b"}").map(|()| element);
