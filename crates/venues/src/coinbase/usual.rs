@@ -464,6 +464,16 @@ mod tests {
                 1,
                 r#"{"channel":"ticker","timestamp":"2026-08-09T21:05:48.348050942Z","sequence_num":11,"events":[{"type":"update","tickers":[{"type":"ticker","product_id":"BTC-USD","price":"65086.18","volume_24_h":"2867.5","low_24_h":"64675.22","high_24_h":"65252.99","low_52_w":"57717.55","high_52_w":"126296","price_percent_chg_24_h":"0.096","best_bid":"65083.66","best_ask":"65083.67","best_bid_quantity":"0.2","best_ask_quantity":"0.15"}]}]}"#,
             ),
+            (
+                "match, turned round",
+                1,
+                r#"{"time":"2021-04-17T16:43:37.089723Z","sequence":177100030,"product_id":"SKL-BTC","price":"0.00001305","size":"985","side":"sell","taker_order_id":"b","maker_order_id":"a","trade_id":280232,"type":"match"}"#,
+            ),
+            (
+                "market_trades, turned round, the first frame of a connection",
+                1,
+                r#"{"events":[{"trades":[{"side":"BUY","time":"2026-08-09T21:05:49.205817Z","size":"0.0017","price":"65083.66","trade_id":"92","product_id":"BTC-USD"}],"type":"update"}],"sequence_num":0,"timestamp":"2026-08-09T21:05:49.25328358Z","channel":"market_trades"}"#,
+            ),
         ];
         for (name, expected, frame) in cases {
             let mut messages = 0;

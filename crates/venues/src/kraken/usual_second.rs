@@ -266,6 +266,11 @@ mod tests {
                 1,
                 r#"{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":60108.6,"bid_qty":2.84311954,"ask":60108.7,"ask_qty":0.00138853,"last":60108.7,"volume":4473.99704028,"vwap":59460.1,"low":58033,"high":61858.8,"change":-1497.7,"change_pct":-2.43,"timestamp":"2026-06-26T06:41:22.476797Z"}]}"#,
             ),
+            (
+                "ticker, turned round",
+                1,
+                r#"{"data":[{"timestamp":"2026-06-26T06:41:22.476797Z","last":60108.7,"ask_qty":0.00138853,"ask":60108.7,"bid_qty":2.84311954,"bid":60108.6,"symbol":"BTC/USD"}],"type":"update","channel":"ticker"}"#,
+            ),
         ];
         for (name, expected, frame) in cases {
             let mut messages = 0;
