@@ -169,7 +169,8 @@ impl Validator {
         // By the clock as it was before it was set: the time of its that is kindest to the trade.
         let [least, most] = self.stepped_ns.map(i128::from);
         let kindest = if reject == TradeReject::TooFarInFuture { least } else { most };
-        self.judge_ahead(ahead_ns + kindest)
+        // What lies beyond the other limit by that one was right by a time between the two.
+        self.judge_ahead(ahead_ns + kindest).filter(|again| *again == reject)
     }
 
     fn judge_ahead(&self, ahead_ns: i128) -> Option<TradeReject> {
@@ -309,6 +310,24 @@ mod tests {
         for (name, verdict, expected) in cases {
             assert_eq!(verdict, expected, "{name}");
         }
+    }
+
+    /// Limits narrower than the steps: by the first clock the trade is too old, by the present one too new.
+    #[test]
+    fn a_trade_that_was_right_only_between_two_steps_of_one_direction_is_kept_whatever_the_limits() {
+        let hour = 3_600_000_000_000;
+        let venue = 10 * hour;
+        let config = ValidationConfig { past_ns_max: NANOS_PER_SECOND, ..ValidationConfig::default() };
+        let judge = |steps: [i64; 2], recv: i64| {
+            let mut validator = Validator::new(config);
+            steps.iter().for_each(|step| validator.clock_stepped(*step));
+            validator.check(ONE, decimal("1"), decimal("1"), Some(UnixNanos(venue)), Some(UnixNanos(recv)))
+        };
+        assert_eq!(judge([-hour, -hour], venue - hour), CLEAN, "back twice");
+        assert_eq!(judge([hour, hour], venue + hour), CLEAN, "forward twice");
+        let (too_early, too_late) = (TradeReject::TooFarInFuture, TradeReject::TooFarInPast);
+        assert_eq!(judge([-hour, -hour], venue - 3 * hour), Verdict::Reject(too_early), "too new by all");
+        assert_eq!(judge([hour, hour], venue + 3 * hour), Verdict::Reject(too_late), "too old by all");
     }
 
     #[test]
