@@ -1,4 +1,4 @@
-//! Who is to blame: a database that hangs and a disk that is full are provoked, and the status, the alerts, the log and a
+//! Who is to blame: a database that hangs, a disk that is full and a thread that hangs are provoked, and the status, the alerts, the log and a
 //! webhook each name the culprit. Judged by the order of events, not by the clock of a busy machine.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
@@ -8,8 +8,10 @@ mod common;
 
 use asking::{Place, address, get};
 use common::disk::fill_up;
+use common::held::Held;
 use common::pg;
 use common::{Feedd, run_args};
+use feedd_core::{Clock, SystemClock};
 use feedd_testkit::disk::LoopFs;
 use feedd_testkit::postgres::Server;
 use feedd_testkit::proxy::{Faults, Plan, Proxy, Sides, Target};
@@ -186,6 +188,49 @@ fn a_full_disk_is_named_first_and_what_waits_for_it_names_it() {
     });
     feedd.signal("TERM");
     feedd.wait().assert_complete("after the disk was full");
+}
+
+#[test]
+fn a_thread_that_hangs_is_named_and_told_of_until_it_goes_on() {
+    let (url, taken) = webhook();
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("alerts.webhook.url={url}");
+    // What waits for the thread is told of too, and rightly.
+    let others = "alerts.silence=FeeddBackpressure,FeeddRingSaturated,FeeddSymbolSilent,FeeddJournalFsyncSlow";
+    let sets = ["admin.listen=127.0.0.1:0", "source.0.rate=500", &url, others];
+    let more: Vec<&str> = ["--source", "sim"].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
+    let mut feedd = Feedd::start(&run_args(&dir.path().join("data"), &more));
+    wait(&mut feedd, "events", |status| status["journal"]["durable_seq"].as_u64() > Some(100));
+    assert!(!has(&status(&feedd), "FeeddThreadStuck", "batching"));
+
+    let Some(held) = Held::hold(&mut feedd, "batching", dir.path()) else { return };
+    let found = wait(&mut feedd, "the culprit", |status| has(status, "FeeddThreadStuck", "batching"));
+    assert_eq!(findings(&found)[0], ("FeeddThreadStuck".to_owned(), "batching".to_owned()), "the cause first");
+    assert_eq!(found["verdict"]["level"], "critical");
+    let remedy = found["findings"][0]["remedy"].as_str().unwrap();
+    assert!(remedy.contains("let gdb show where it stands and restart feedd"), "{remedy}");
+    // The metric on which the rule for Prometheus stands.
+    let address = address(&feedd.said()).unwrap();
+    let metrics = get(&address, "/metrics").body;
+    let beat = metrics.lines().find(|line| {
+        line.starts_with("feedd_stage_last_beat_timestamp_seconds{") && line.contains("name=\"batching\"")
+    });
+    let beat: f64 = beat.expect("the heartbeat of the thread").rsplit(' ').next().unwrap().parse().unwrap();
+    let now = std::time::Duration::from_nanos(SystemClock::new().wall().0.cast_unsigned()).as_secs_f64();
+    assert!(now - beat > 10.0, "alerts/feedd.yml fires on more than 10 s: {}", now - beat);
+    let firing = told("firing", "FeeddThreadStuck", "batching");
+    wait(&mut feedd, "the alert", |status| {
+        let alerts = status["alerts"].as_array().unwrap();
+        alerts.iter().any(|alert| alert["rule"] == "FeeddThreadStuck" && alert["state"] == "firing")
+    });
+    assert!(taken.iter().any(|alert| alert == firing));
+
+    drop(held);
+    wait(&mut feedd, "the end of it", |status| !has(status, "FeeddThreadStuck", "batching"));
+    let resolved = told("resolved", "FeeddThreadStuck", "batching");
+    assert!(taken.iter().any(|alert| alert == resolved));
+    feedd.signal("TERM");
+    feedd.wait().assert_complete("a thread was held for a while");
 }
 
 #[test]

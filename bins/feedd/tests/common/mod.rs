@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 pub(crate) mod disk;
+pub(crate) mod held;
 pub(crate) mod pg;
 pub(crate) mod stored;
 pub(crate) mod synthetic;
