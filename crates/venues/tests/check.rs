@@ -216,6 +216,16 @@ fn holes_in_ids_that_no_source_calls_dense_count_once_enough_have_followed_each_
     assert_eq!(line.wants(), [Want::Trades { symbol: SYMBOL.into(), first: id, last: id + 1 }]);
     assert_eq!(line.trades("rest", &[id, id, 1000]), [BACKFILLED, Judgement::Duplicate, Judgement::Duplicate]);
     line.take();
+    // However many there were, those that the venue's history has filled say nothing against the numbers.
+    id += 3;
+    for _ in 0..50 {
+        id = follow(&mut line, id, 20);
+        assert_eq!(line.trades("a", &[id + 1]), [AFTER_GAP], "{id}");
+        assert_eq!(line.holes().len(), 1);
+        assert_eq!(line.trades("rest", &[id]), [BACKFILLED]);
+        line.take();
+        id += 2;
+    }
     // Ids with many holes are never taken for dense.
     let mut line = Line::new(BookRule::Unchecked, TradeIds::Learned, false);
     for n in 0..5000 {
@@ -226,6 +236,45 @@ fn holes_in_ids_that_no_source_calls_dense_count_once_enough_have_followed_each_
     }
     line.trades("a", &[60_500]);
     assert!(line.take().is_empty() && line.wants().is_empty());
+}
+
+/// Frames that are lost while a book waits for its snapshot may have carried trades, too.
+#[test]
+fn what_is_missing_while_a_book_is_not_whole_is_marked_each_time() {
+    let hole = |first, last| (GapReason::BookSequence, first, last);
+    let mut line = Line::new(BookRule::Previous, TradeIds::Opaque, false);
+    line.depth("a", Depth(None, Some(10), Some(-1), true, 1));
+    let cases = [
+        // the one before, its own, what is missing
+        (10, 13, None),
+        (15, 20, Some(hole(Some(14), Some(15)))),
+        (20, 20, None),
+        (20, 27, None),
+        // Known already.
+        (13, 20, None),
+        (30, 31, Some(hole(Some(28), Some(30)))),
+        // The venue counts anew.
+        (31, 5, None),
+        (5, 6, None),
+        (2, 3, Some(hole(None, None))),
+    ];
+    for (previous, last, expected) in cases {
+        let judged = line.depth("a", Depth(None, Some(last), Some(previous), false, 2));
+        assert_eq!(judged, if expected.is_some() { AFTER_GAP } else { STORE }, "{previous} {last}");
+        assert_eq!(line.holes(), Vec::from_iter(expected), "{previous} {last}");
+    }
+    // A connection that was away begins anew, and the first message says nothing about the one before.
+    line.close("a");
+    line.open("b");
+    line.take();
+    line.depth("b", Depth(None, Some(90), Some(80), false, 2));
+    assert_eq!(line.holes().iter().map(|hole| hole.0).collect::<Vec<_>>(), [GapReason::Disconnected]);
+    let mut line = Line::new(BookRule::Next, TradeIds::Opaque, false);
+    line.depth("a", Depth(None, Some(7), None, true, 1));
+    for (last, expected) in [(9, Some(hole(Some(8), Some(8)))), (10, None), (12, Some(hole(Some(11), Some(11))))] {
+        line.depth("a", Depth(None, Some(last), None, false, 2));
+        assert_eq!(line.holes(), Vec::from_iter(expected), "{last}");
+    }
 }
 
 #[test]

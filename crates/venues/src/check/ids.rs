@@ -118,6 +118,12 @@ impl IdSet {
         }
     }
 
+    /// Ranges of unseen ids, at most [`HOLES_MAX`].
+    #[must_use]
+    pub const fn holes(&self) -> usize {
+        self.holes.len()
+    }
+
     /// The parts of `range` that are missing, ascending.
     pub fn missing_in(&self, range: RangeInclusive<u64>) -> impl Iterator<Item = RangeInclusive<u64>> {
         let (start, end) = range.into_inner();

@@ -73,10 +73,29 @@ enum State {
     Whole { last: i64, is_joined: bool, base: i64 },
 }
 
+/// Numbers of depth messages that followed each other.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    last: i64,
+    /// The lowest since the first of them.
+    base: i64,
+}
+
+/// What a change is beside the number up to which everything is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Next,
+    Known,
+    /// Something is missing between.
+    Beyond,
+}
+
 /// The depth messages of one instrument.
 #[derive(Debug)]
 pub(super) struct BookTrack {
     state: State,
+    /// What has been heard in a row while the book waits for its snapshot.
+    heard: Option<Heard>,
     book: OrderBook,
     waiting: Vec<Waiting>,
     waiting_levels: Vec<(Side, BookLevel)>,
@@ -89,6 +108,7 @@ impl Default for BookTrack {
     fn default() -> Self {
         Self {
             state: State::Waiting,
+            heard: None,
             book: OrderBook::default(),
             waiting: Vec::new(),
             waiting_levels: Vec::new(),
@@ -118,6 +138,7 @@ impl BookTrack {
     /// Nothing is known of it any more: the connection was away.
     pub(super) fn lose(&mut self) {
         self.state = State::Waiting;
+        self.heard = None;
         self.waiting.clear();
         self.waiting_levels.clear();
     }
@@ -194,7 +215,7 @@ impl BookTrack {
         };
         if self.state == State::Waiting {
             self.wait(rule, change, message);
-            return Step::Fine;
+            return self.hear(rule, &change);
         }
         let step = self.follow(rule, &change);
         match step {
@@ -205,9 +226,32 @@ impl BookTrack {
             Step::Hole { .. } => {
                 self.lose();
                 self.wait(rule, change, message);
+                self.hear(rule, &change);
                 step
             }
             step => step,
+        }
+    }
+
+    /// Whether a change follows the one before while the book is not whole: frames that are lost meanwhile may have carried
+    /// trades too, of which nothing else tells where their ids are not dense. Where changes wait for a snapshot to be
+    /// joined, that finds what is missing among them.
+    fn hear(&mut self, rule: BookRule, change: &Waiting) -> Step {
+        if !matches!(rule, BookRule::Previous | BookRule::Next) {
+            return Step::Fine;
+        }
+        let begun = Heard { last: change.last, base: change.last };
+        let Some(heard) = self.heard.replace(begun) else { return Step::Fine };
+        match relation(rule, change, heard.last, heard.base, true) {
+            Relation::Next => {
+                self.heard = Some(Heard { base: heard.base.min(change.last), ..begun });
+                Step::Fine
+            }
+            Relation::Known => {
+                self.heard = Some(heard);
+                Step::Stale
+            }
+            Relation::Beyond => hole(rule, change, heard.last),
         }
     }
 
@@ -215,38 +259,10 @@ impl BookTrack {
     #[inline]
     fn follow(&mut self, rule: BookRule, change: &Waiting) -> Step {
         let State::Whole { last, is_joined, base } = self.state else { return Step::Fine };
-        // Numbers from before the snapshot are no repetition: the venue counts anew, and without this the book would stand
-        // still until its numbers are reached again.
-        let is_known = change.last <= last && (change.last >= base || !is_joined);
-        let follows = match rule {
-            BookRule::JoinFirst if is_known => return Step::Stale,
-            BookRule::JoinFirst if is_joined => change.last > last && change.first <= last + 1,
-            BookRule::JoinPrevious if is_joined && change.previous == Some(last) => true,
-            BookRule::JoinPrevious if is_joined && is_known => return Step::Stale,
-            BookRule::JoinPrevious if !is_joined && is_before(rule, change.last, last) => return Step::Stale,
-            BookRule::JoinFirst | BookRule::JoinPrevious if !is_joined => joins(rule, change, last),
-            BookRule::JoinFirst | BookRule::JoinPrevious => false,
-            BookRule::Previous => match change.previous {
-                None => true,
-                Some(previous) if previous == last => true,
-                Some(previous) if previous < last && is_known => return Step::Stale,
-                Some(_) => false,
-            },
-            BookRule::Next if change.last == last + 1 => true,
-            // 1 is a restart of the venue's service, which sends a snapshot; without one something is missing.
-            BookRule::Next if is_known && change.last != 1 => return Step::Stale,
-            BookRule::Next => false,
-            BookRule::Checksum { .. } | BookRule::Connection | BookRule::Unchecked => true,
-        };
-        if !follows {
-            let until = match rule {
-                BookRule::JoinFirst => change.first - 1,
-                BookRule::Next => change.last - 1,
-                _ => change.previous.unwrap_or(change.first - 1),
-            };
-            // A service that began anew counts from below: what is missing has no numbers then.
-            let is_ahead = until > last;
-            return Step::Hole { first: is_ahead.then(|| last + 1), last: is_ahead.then_some(until) };
+        match relation(rule, change, last, base, is_joined) {
+            Relation::Next => {}
+            Relation::Known => return Step::Stale,
+            Relation::Beyond => return hole(rule, change, last),
         }
         self.state = State::Whole { last: change.last, is_joined: true, base: base.min(change.last) };
         Step::Fine
@@ -295,6 +311,48 @@ impl BookTrack {
         }
         self.waiting.push(Waiting { end: self.waiting_levels.len(), ..change });
     }
+}
+
+/// What a change is when everything up to `last` is known, from `base` on; `is_joined` when a change has followed the snapshot.
+#[inline]
+fn relation(rule: BookRule, change: &Waiting, last: i64, base: i64, is_joined: bool) -> Relation {
+    // Numbers from before the snapshot are no repetition: the venue counts anew, and without this the book would stand
+    // still until its numbers are reached again.
+    let is_known = change.last <= last && (change.last >= base || !is_joined);
+    let follows = match rule {
+        BookRule::JoinFirst if is_known => return Relation::Known,
+        BookRule::JoinFirst if is_joined => change.last > last && change.first <= last + 1,
+        BookRule::JoinPrevious if is_joined && change.previous == Some(last) => true,
+        BookRule::JoinPrevious if is_joined && is_known => return Relation::Known,
+        BookRule::JoinPrevious if !is_joined && is_before(rule, change.last, last) => return Relation::Known,
+        BookRule::JoinFirst | BookRule::JoinPrevious if !is_joined => joins(rule, change, last),
+        BookRule::JoinFirst | BookRule::JoinPrevious => false,
+        BookRule::Previous => match change.previous {
+            None => true,
+            Some(previous) if previous == last => true,
+            Some(previous) if previous < last && is_known => return Relation::Known,
+            Some(_) => false,
+        },
+        BookRule::Next if change.last == last + 1 => true,
+        // 1 is a restart of the venue's service, which sends a snapshot; without one something is missing.
+        BookRule::Next if is_known && change.last != 1 => return Relation::Known,
+        BookRule::Next => false,
+        BookRule::Checksum { .. } | BookRule::Connection | BookRule::Unchecked => true,
+    };
+    if follows { Relation::Next } else { Relation::Beyond }
+}
+
+/// What is missing between `last` and a change that does not follow it.
+#[cold]
+fn hole(rule: BookRule, change: &Waiting, last: i64) -> Step {
+    let until = match rule {
+        BookRule::JoinFirst => change.first - 1,
+        BookRule::Next => change.last - 1,
+        _ => change.previous.unwrap_or(change.first - 1),
+    };
+    // A service that began anew counts from below: what is missing has no numbers then.
+    let is_ahead = until > last;
+    Step::Hole { first: is_ahead.then(|| last + 1), last: is_ahead.then_some(until) }
 }
 
 /// Whether a change lies before the snapshot as a whole. Spot drops `u <= lastUpdateId`, futures `u < lastUpdateId`.

@@ -48,8 +48,9 @@ impl TradeIds {
 
 /// So many ids must have followed each other before a hole among them counts.
 const LEARNED_AFTER: u64 = 500;
-/// And so many for each hole that there was.
-const LEARNED_PER_HOLE: u64 = 200;
+/// And so many for each hole that nothing has filled. Where numbers stand for something else, such as the orders that a trade
+/// consists of, holes are far more frequent; faults of a bad day are not.
+const LEARNED_PER_HOLE: u64 = 100;
 /// A known id of a trade that was made so much later than every other one stands for another trade: the venue's numbers
 /// have begun again. Trades of one instrument are numbered in their order, to a few milliseconds.
 const ANEW_NANOS: i64 = 10_000_000_000;
@@ -61,7 +62,7 @@ const ASKED_AGAIN: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Numbers {
     pub(super) ids: IdSet,
-    /// How many followed the one before, and how many left a hole.
+    /// How many followed the one before, and how many holes were left that nothing has filled.
     pub(super) followed: u64,
     pub(super) holes: u64,
     /// When the venue made the newest trade.
@@ -72,11 +73,15 @@ impl Numbers {
     /// Notes an id.
     #[inline]
     pub(super) fn insert(&mut self, id: u64) -> Seen {
+        let before = self.ids.holes();
         let seen = self.ids.insert(id);
         match seen {
             Seen::Next => self.followed += 1,
             Seen::Ahead(_) => self.holes += 1,
-            Seen::First | Seen::FillsHole | Seen::Before | Seen::Again => {}
+            // What was filled, by a late frame or out of the venue's history, was a loss and says nothing against the
+            // numbers; what is left of it on both sides of a trade does.
+            Seen::FillsHole => self.holes = (self.holes + self.ids.holes() as u64).saturating_sub(before as u64),
+            Seen::First | Seen::Before | Seen::Again => {}
         }
         seen
     }
