@@ -2,7 +2,7 @@
 
 use crate::common::stored::{self, Rows};
 use arrow_array::Array;
-use arrow_array::types::{Int64Type, UInt32Type};
+use arrow_array::types::{Int64Type, TimestampNanosecondType, UInt32Type};
 use bigdecimal::{BigDecimal, Zero};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -28,9 +28,23 @@ pub(crate) struct Rule {
 
 /// What a row means for a book.
 enum Row {
-    Head { is_whole: bool, first: Option<i64>, last: Option<i64>, previous: Option<i64>, levels: u32 },
-    Level { is_bid: bool, price: BigDecimal, size: BigDecimal },
-    Gap,
+    Head {
+        at: i64,
+        is_whole: bool,
+        first: Option<i64>,
+        last: Option<i64>,
+        previous: Option<i64>,
+        levels: u32,
+    },
+    Level {
+        is_bid: bool,
+        price: BigDecimal,
+        size: BigDecimal,
+    },
+    /// From when on something is missing.
+    Gap {
+        from: Option<i64>,
+    },
 }
 
 struct Message {
@@ -46,14 +60,18 @@ pub(crate) fn last_book(rows: &[Rows], venue: &str, symbol: &str, rule: Rule) ->
     let (mut sides, mut last): (Option<[Side; 2]>, Option<i64>) = (None, None);
     let mut waiting: Vec<Message> = Vec::new();
     let mut open: Option<(Message, u32)> = None;
+    let mut heard_at = None;
     for row in rows_of(rows, venue, symbol).into_values() {
         match row {
-            Row::Gap => {
+            // What depth messages were received in is of another connection, which brings the trades.
+            Row::Gap { from } if from.is_some() && heard_at > from => continue,
+            Row::Gap { .. } => {
                 sides = None;
                 waiting.clear();
                 continue;
             }
-            Row::Head { is_whole, first, last, previous, levels } => {
+            Row::Head { at, is_whole, first, last, previous, levels } => {
+                heard_at = Some(at);
                 assert!(open.is_none(), "{venue} {symbol}: a message lacks levels");
                 open = Some((Message { is_whole, first, last, previous, levels: Vec::new() }, levels));
             }
@@ -125,9 +143,11 @@ fn rows_of(rows: &[Rows], venue: &str, symbol: &str) -> BTreeMap<(u32, u64), Row
     for rows in of("books") {
         let [first, last, previous] = ["seq_first", "seq_last", "seq_prev"].map(|name| rows.numbers::<Int64Type>(name));
         let [bids, asks] = ["bids", "asks"].map(|name| rows.numbers::<UInt32Type>(name));
+        let at = rows.numbers::<TimestampNanosecondType>("recv_ts");
         let number = |column: &arrow_array::Int64Array, row| (!column.is_null(row)).then(|| column.value(row));
         for (row, place) in rows.places().enumerate().filter(|(row, _)| rows.texts("symbol").value(*row) == symbol) {
             let head = Row::Head {
+                at: at.value(row),
                 is_whole: rows.texts("action").value(row) == "snapshot",
                 first: number(first, row),
                 last: number(last, row),
@@ -148,12 +168,13 @@ fn rows_of(rows: &[Rows], venue: &str, symbol: &str) -> BTreeMap<(u32, u64), Row
     }
     for rows in of("gaps") {
         let (symbols, reasons) = (rows.texts("symbol"), rows.texts("reason"));
+        let from = rows.numbers::<TimestampNanosecondType>("from_ts");
         for (row, place) in rows.places().enumerate() {
             // A hole in the trades of an instrument says nothing about its book; one of a connection does.
             let is_of_book =
                 symbols.is_null(row) || symbols.value(row) == symbol && reasons.value(row) != "venue_sequence";
             if is_of_book {
-                all.insert(place, Row::Gap);
+                all.insert(place, Row::Gap { from: (!from.is_null(row)).then(|| from.value(row)) });
             }
         }
     }
