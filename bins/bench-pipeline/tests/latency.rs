@@ -11,9 +11,10 @@ fn every_hop_of_every_strategy_tells_its_percentiles() {
     let place = dir.path().to_str().unwrap();
     let report = report(&["latency", "--rates", "2k,20k,1001k", "--seconds", "0.05", "--rounds", "1", "--dir", place]);
     let cases = report["cases"].as_array().unwrap();
-    let mut expected = vec!["spin_1001k_hand_over".to_owned()];
+    let mut expected = ["hand_over", "bare"].map(|hop| format!("spin_1001k_{hop}")).to_vec();
     for rate in ["2k", "20k"] {
         expected.extend(["adaptive", "spin", "yield", "park"].map(|wait| format!("{wait}_{rate}_hand_over")));
+        expected.push(format!("spin_{rate}_bare"));
         expected.extend(["durable", "stored"].map(|hop| format!("adaptive_{rate}_{hop}")));
     }
     let mut found: Vec<&str> = cases.iter().map(|case| case["name"].as_str().unwrap()).collect();
@@ -23,14 +24,16 @@ fn every_hop_of_every_strategy_tells_its_percentiles() {
     assert!(cases.iter().all(|case| case["unit"] == "ns"));
 
     let round = &report["rounds"][0]["cases"];
-    for (name, events) in [("park_20k_hand_over", 900), ("adaptive_2k_durable", 90), ("adaptive_20k_stored", 900)] {
+    for (name, events) in
+        [("park_20k_hand_over", 900), ("adaptive_2k_durable", 90), ("adaptive_20k_stored", 900), ("spin_20k_bare", 900)]
+    {
         let figures = &round[name];
         // The first tenth does not count.
         assert_eq!(figures["events"], events, "{name}");
         let of = |part: &str| figures[format!("due_{part}")].as_u64().unwrap();
         let parts = ["p50", "p90", "p99", "p999", "p9999", "max"].map(of);
         assert!(parts.is_sorted() && parts[0] > 0, "{name}: {parts:?}");
-        assert_eq!(figures["stamp_p50"].is_number(), name.ends_with("hand_over"), "{name}");
+        assert_eq!(figures["stamp_p50"].is_number(), !name.starts_with("adaptive"), "{name}");
     }
     let of = |name: &str| round[name]["due_p50"].as_u64().unwrap();
     assert!(of("adaptive_20k_stored") >= of("adaptive_20k_durable"), "only what is durable is stored");

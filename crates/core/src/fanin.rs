@@ -273,7 +273,10 @@ impl FanIn {
                 if filled.events == 0 {
                     let (inputs, derived) = (&self.parts.inputs, &self.parts.derived);
                     let has_news = || has_news(inputs) || derived.iter().any(|input| !input.ring.is_empty());
-                    waiter.idle(opened, &self.parts.wake, has_news);
+                    let is_found = waiter.idle(opened, &self.parts.wake, has_news);
+                    if is_found && inputs.iter().any(|input| !input.ring.is_empty()) {
+                        continue;
+                    }
                 }
                 break;
             }

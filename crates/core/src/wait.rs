@@ -22,6 +22,8 @@ pub enum WaitStrategy {
 /// Pause after a look that brought few events: a reader that takes each event as it comes slows the writer (measured 29
 /// against 9 ns an event).
 const PACE_NANOS: u64 = 300;
+/// Looks between two readings of the clock.
+const LOOKS: u32 = 16;
 /// Spinning longer than this saves no wake-up at 100,000 events/s and more; measured.
 const SPIN_NANOS_MAX: u64 = 50_000;
 /// Spinning is shortened to this while it never pays.
@@ -108,8 +110,9 @@ impl Waiter {
         }
     }
 
-    /// Waits once, as the strategy asks for at `now`. `has_work` is asked before parking.
-    pub fn idle(&mut self, now: MonoNanos, wake: &Wake, has_work: impl FnOnce() -> bool) {
+    /// Waits once, as the strategy asks for at `now`. `has_work` is asked while looking and before parking. Tells whether
+    /// it was found by looking, within a microsecond of `now`.
+    pub fn idle(&mut self, now: MonoNanos, wake: &Wake, has_work: impl Fn() -> bool) -> bool {
         let since = *self.idle_since.get_or_insert(now);
         let step = self.strategy.step(now.since(since), self.spin_ns);
         if !self.slept && matches!(step, Step::Nap | Step::Park) {
@@ -117,12 +120,21 @@ impl Waiter {
             self.spin_ns = (self.spin_ns / 2).max(SPIN_NANOS_MIN);
         }
         match step {
-            Step::Look => std::hint::spin_loop(),
+            Step::Look => return look(has_work),
             Step::Yield => std::thread::yield_now(),
             Step::Nap => wake.nap(self.nap_ns),
             Step::Park => wake.sleep(PARK_NANOS, has_work),
         }
+        false
     }
+}
+
+/// Looks some times in a row: what comes meanwhile does not wait for a reading of the clock and what else a round does.
+fn look(has_work: impl Fn() -> bool) -> bool {
+    (0..LOOKS).any(|_| {
+        std::hint::spin_loop();
+        has_work()
+    })
 }
 
 /// How long to nap when one nap costs `cost_ns` of the core.

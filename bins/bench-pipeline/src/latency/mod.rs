@@ -54,6 +54,8 @@ const L5: Goal = goal("L5", "adaptive: % of a core after 2 s of silence", 1.0, 5
 /// What a case measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
+    /// Through the bare ring.
+    Bare,
     HandOver,
     Durable,
     Stored,
@@ -62,6 +64,7 @@ enum What {
 impl What {
     const fn key(self) -> &'static str {
         match self {
+            Self::Bare => "bare",
             Self::HandOver => "hand_over",
             Self::Durable => "durable",
             Self::Stored => "stored",
@@ -70,6 +73,7 @@ impl What {
 
     const fn name(self) -> &'static str {
         match self {
+            Self::Bare => "out of the bare ring",
             Self::HandOver => "handed over",
             Self::Durable => "durable",
             Self::Stored => "at a null sink behind the journal",
@@ -91,7 +95,7 @@ impl Contender {
         Case {
             key: format!("{}_{rate}_{}", self.wait.1, self.what.key()),
             name: format!("{}, {rate}/s, {}", self.wait.1, self.what.name()),
-            side: Side::Ours,
+            side: if self.what == What::Bare { Side::Limit } else { Side::Ours },
         }
     }
 }
@@ -117,6 +121,10 @@ pub(crate) fn measure(args: &LatencyArgs, interrupt: &Interrupt) -> Result<Repor
         let Contender { wait: (wait, _), rate, what } = contenders[at];
         let setup = Setup { wait, cores };
         Ok(match what {
+            What::Bare => {
+                let (hop, threads) = setup.bare(rate, length)?;
+                hand_over_sample(&hop, threads, wait)
+            }
             What::HandOver => {
                 let (hop, threads) = setup.hand_over(rate, length)?;
                 hand_over_sample(&hop, threads, wait)
@@ -145,6 +153,8 @@ fn contenders(rates: &[u64], waits: WaitsArg) -> Result<Vec<Contender>> {
         let is_measured = |wait| rate <= RATE_OF_ALL_MAX || waits != WaitsArg::All || wait == WaitStrategy::Spin;
         let strategies = chosen.iter().filter(|(wait, _)| is_measured(*wait));
         all.extend(strategies.map(|&wait| Contender { wait, rate, what: What::HandOver }));
+        let spinning = chosen.iter().find(|(wait, _)| *wait == WaitStrategy::Spin);
+        all.extend(spinning.map(|&wait| Contender { wait, rate, what: What::Bare }));
     }
     let Some(&wait) = chosen.first() else { bail!("no waiting strategy") };
     for &rate in rates.iter().filter(|rate| **rate <= RATE_OF_ALL_MAX) {
@@ -211,6 +221,9 @@ fn tell(report: &mut Report, rounds: &Rounds, contenders: &[Contender], idle: &[
         "hand-over: from a source that never sleeps and publishes one by one, until whoever is served by the batching \
          thread has the block"
             .to_owned(),
+        "bare ring: the same events at the same times through rtrb alone, to a thread that does nothing but look; what \
+         the hand-over cannot beat by much, in its median and in what the machine takes away"
+            .to_owned(),
         "durable, stored: the source looks every 200 us; the journal is synced every 10 ms; a null sink gets batches of \
          500, or what is 5 s old"
             .to_owned(),
@@ -218,10 +231,20 @@ fn tell(report: &mut Report, rounds: &Rounds, contenders: &[Contender], idle: &[
         format!("{:.1} s a run, of which the first tenth does not count", length.as_secs_f64()),
     ];
     rounds.tell(report, &[]);
-    let spin_1m = "spin_1m_hand_over";
+    let (spin_1m, bare_1m) = ("spin_1m_hand_over", "spin_1m_bare");
     let over_ping_pong = rounds.over_ping_pong(spin_1m);
-    report.ratios.push(("hand_over_1m_spin_over_ping_pong".to_owned(), over_ping_pong));
-    report.tables = vec![hops_table(rounds, contenders), idle_table(idle)];
+    let over_bare = |detail| Spread::of(rounds.detail_pairs([spin_1m, bare_1m], detail).iter().map(|[a, b]| a / b));
+    // What stops it: the bare ring by the same clock.
+    let limits = [
+        ("hand_over_1m_spin_over_ping_pong", "p50 of the hand-over / core to core", over_ping_pong),
+        ("bare_ring_1m_spin_over_ping_pong", "p50 of the bare ring / core to core", rounds.over_ping_pong(bare_1m)),
+        ("hand_over_1m_spin_p50_over_bare_ring", "p50 of the hand-over / bare ring", over_bare("stamp_p50")),
+        ("hand_over_1m_spin_p99_over_bare_ring", "p99 of the hand-over / bare ring", over_bare("stamp_p99")),
+    ];
+    report.ratios.extend(limits.map(|(key, _, spread)| (key.to_owned(), spread)));
+    let limits = limits.map(|(_, what, spread)| vec![what.to_owned(), Spread::text(spread, 2)]);
+    let limits = Table { heads: vec!["1m/s, spin", "ratio: median (p25 to p75)"], rows: limits.to_vec() };
+    report.tables = vec![hops_table(rounds, contenders), limits, idle_table(idle)];
     report.tables_say_all = true;
     let late_max = length.as_secs_f64() * 1e9 * LATE_PART_MAX;
     for contender in contenders {
@@ -310,8 +333,15 @@ mod tests {
     #[test]
     fn every_strategy_has_every_rate_but_the_highest_are_for_spinning() {
         let all = keys(&[10_000, 1_000_000, 5_000_000], WaitsArg::All);
-        assert_eq!(all.len(), 4 + 4 + 1 + 2 * 2);
-        for key in ["park_10k_hand_over", "spin_5m_hand_over", "adaptive_1m_durable", "adaptive_10k_stored"] {
+        assert_eq!(all.len(), 4 + 4 + 1 + 3 + 2 * 2);
+        for key in [
+            "park_10k_hand_over",
+            "spin_10k_bare",
+            "spin_5m_bare",
+            "spin_5m_hand_over",
+            "adaptive_1m_durable",
+            "adaptive_10k_stored",
+        ] {
             assert!(all.iter().any(|known| known == key), "{key}: {all:?}");
         }
         assert!(!all.iter().any(|key| key == "adaptive_5m_hand_over" || key.starts_with("adaptive_5m")), "{all:?}");

@@ -1,20 +1,21 @@
-//! The runs: the hand-over alone, the way through the journal, silence, and bursts with pauses.
+//! The runs: the hand-over alone, the same through the bare ring, the way through the journal, silence, and bursts with pauses.
 
 use super::hop::Hop;
 use super::schedule::Schedule;
-use super::taker::{Arrivals, Shared, Taker, TimedSink, event, note_durable};
+use super::taker::{Arrivals, Shared, Taker, TimedSink, event, note_durable, take};
 use crate::hot_path::pipeline::{Storage, Store, Way};
-use crate::line::{Line, Ran};
-use anyhow::{Context, Result, anyhow};
+use crate::line::{Busy, Line};
+use anyhow::{Context, Result, anyhow, ensure};
+use feedd_core::affinity::pin;
 use feedd_core::link::link;
 use feedd_core::wait::WaitStrategy;
 use feedd_core::{Burst, Clock, Instruments, Outlet, Stop, SystemClock};
 use feedd_delivery::pool_blocks;
 use feedd_journal::Tail;
-use feedd_model::duration_nanos;
+use feedd_model::{Event, duration_nanos};
 use feedd_sink_null::NullSink;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 /// As the recorder has them by default.
@@ -65,8 +66,55 @@ impl Setup {
         let (line, events) = (self.line(), events(rate, length));
         let schedule = Schedule::new(rate, 1);
         let (way, arrivals, _) = taken(&line, &schedule, events)?;
-        let ran = line.run(way, move |outlet| publish_each(outlet, &schedule, events))?;
-        Ok((Arrivals::all(&arrivals, events)?, threads(&ran)))
+        let ran = line.run(way, move |outlet| {
+            let (mut burst, clock) = (Burst::with_capacity(1), outlet.clock().clone());
+            publish_each(&*clock, &schedule, events, |event| {
+                burst.push(event);
+                burst.end_message();
+                outlet.publish(&mut burst).map_err(Into::into)
+            })
+        })?;
+        Ok((Arrivals::all(&arrivals, events)?, threads(&ran.source, &ran.batching, ran.told)))
+    }
+
+    /// The same through the bare ring, to a thread that does nothing but look: what the way above cannot beat by much.
+    ///
+    /// # Errors
+    /// When a thread fails, or not every event arrived in order.
+    pub(crate) fn bare(&self, rate: u64, length: Duration) -> Result<(Hop, Threads)> {
+        let (clock, events) = (SystemClock::new(), events(rate, length));
+        let schedule = Schedule::new(rate, 1);
+        let arrivals = Arrivals::new(&schedule, events / WARM_PARTS)?;
+        let (mut writer, reader) = rtrb::RingBuffer::<Event>::new(RING);
+        let line = Barrier::new(2);
+        let (told, source, reading) = std::thread::scope(|scope| {
+            let source = scope.spawn(|| {
+                let is_pinned = self.cores.is_none_or(|[core, _]| pin(core));
+                line.wait();
+                is_pinned.then_some(()).context("the source's thread could not be pinned")?;
+                let (told, busy) = Busy::of(|| {
+                    publish_each(&clock, &schedule, events, |event| {
+                        while writer.push(event).is_err() {
+                            ensure!(!writer.is_abandoned(), "nobody reads the ring any more");
+                            std::hint::spin_loop();
+                        }
+                        Ok(())
+                    })
+                });
+                Ok::<_, anyhow::Error>((told?, busy))
+            });
+            let reading = scope.spawn(|| {
+                let is_pinned = self.cores.is_none_or(|[_, core]| pin(core));
+                line.wait();
+                is_pinned.then_some(()).context("the reader's thread could not be pinned")?;
+                let read = || read_each(reader, events, &arrivals, &clock);
+                Ok::<_, anyhow::Error>(Busy::of(read).1)
+            });
+            let (told, source) = source.join().map_err(|_| anyhow!("the source's thread panicked"))??;
+            let reading = reading.join().map_err(|_| anyhow!("the reader's thread panicked"))??;
+            Ok::<_, anyhow::Error>((told, source, reading))
+        })?;
+        Ok((Arrivals::all(&arrivals, events)?, threads(&source, &reading, told)))
     }
 
     /// Events as they become due between two naps of the source, through a journal that is synced every 10 ms, to a null
@@ -132,7 +180,7 @@ impl Setup {
         let ran = line.run(way, move |outlet| {
             let mut burst = Burst::with_capacity(64);
             let mut watch = None;
-            begin(outlet, &schedule);
+            begin(&**outlet.clock(), &schedule);
             let mut dues = schedule.dues();
             for first in (0..events).step_by(64) {
                 let due = dues.peek();
@@ -169,41 +217,59 @@ fn taken(line: &Line, schedule: &Schedule, events: u64) -> Result<(Way, Shared, 
     Ok((Way { link, served: Some(Box::new(taker)), pool_blocks: pool_blocks(LINK_BLOCKS, 0) }, arrivals, thread))
 }
 
-fn threads(ran: &Ran<Duration>) -> Threads {
-    Threads { source_share: ran.source.share(), batching_share: ran.batching.share(), end_late: ran.told }
+fn threads(source: &Busy, batching: &Busy, end_late: Duration) -> Threads {
+    Threads { source_share: source.share(), batching_share: batching.share(), end_late }
 }
 
 /// Sets the start of the schedule.
-fn begin(outlet: &Outlet, schedule: &Schedule) {
-    schedule.begin(outlet.clock().mono().0 + duration_nanos(LEAD));
+fn begin(clock: &dyn Clock, schedule: &Schedule) {
+    schedule.begin(clock.mono().0 + duration_nanos(LEAD));
 }
 
-/// One publish an event, at its time; what is late comes at once. Tells how late the last one was.
-fn publish_each(outlet: &mut Outlet, schedule: &Schedule, events: u64) -> Result<Duration> {
-    let mut burst = Burst::with_capacity(1);
-    begin(outlet, schedule);
+/// One `publish` an event, at its time; what is late comes at once. Tells how late the last one was.
+fn publish_each(
+    clock: &dyn Clock,
+    schedule: &Schedule,
+    events: u64,
+    mut publish: impl FnMut(Event) -> Result<()>,
+) -> Result<Duration> {
+    begin(clock, schedule);
     let (mut dues, mut late_ns) = (schedule.dues(), 0);
     for number in 0..events {
         let due = dues.next();
         let now = loop {
-            let now = outlet.clock().mono().0;
+            let now = clock.mono().0;
             if now >= due {
                 break now;
             }
             std::hint::spin_loop();
         };
-        burst.push(event(number, now));
-        burst.end_message();
-        outlet.publish(&mut burst)?;
+        publish(event(number, now))?;
         late_ns = now - due;
     }
     Ok(Duration::from_nanos(late_ns))
 }
 
+/// Takes events out of the bare ring as they come, until all are here or their source is gone.
+fn read_each(mut reader: rtrb::Consumer<Event>, events: u64, arrivals: &Shared, clock: &dyn Clock) {
+    let mut taken = 0;
+    while taken < events && !(reader.is_abandoned() && reader.is_empty()) {
+        let Ok(chunk) = reader.read_chunk(reader.slots()) else { continue };
+        if chunk.is_empty() {
+            std::hint::spin_loop();
+            continue;
+        }
+        let now = clock.mono();
+        taken += chunk.len() as u64;
+        take(arrivals, chunk.as_slices().into(), now);
+        chunk.commit_all();
+    }
+}
+
 /// Everything that is due at once, then a nap: leaves the core to the threads that store.
 fn publish_due(outlet: &mut Outlet, schedule: &Schedule, events: u64) -> Result<()> {
     let mut burst = Burst::with_capacity(RING);
-    begin(outlet, schedule);
+    begin(&**outlet.clock(), schedule);
     let (mut dues, mut number) = (schedule.dues(), 0);
     loop {
         let now = outlet.clock().mono().0;

@@ -164,6 +164,13 @@ impl Sink for TimedSink {
     }
 }
 
+/// Notes events that arrived at `now`, in the ring's two parts.
+#[inline]
+pub(crate) fn take(shared: &Shared, parts: [&[Event]; 2], now: MonoNanos) {
+    let mut arrivals = lock(shared);
+    parts.into_iter().for_each(|events| arrivals.take(events, now));
+}
+
 /// Notes what the journal says to be durable.
 pub(crate) fn note_durable(shared: &Shared, durable: Seq, now: MonoNanos) {
     lock(shared).take_to(durable.0, now);
