@@ -115,11 +115,18 @@ pub(crate) fn measure(args: &AllArgs, interrupt: &Interrupt) -> Result<All> {
     let place = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let report = Report::new("all", Machine::look(&place));
     let dir = tempfile::Builder::new().prefix("feedd-bench-").tempdir()?;
+    let outputs = args.keep.as_deref().unwrap_or_else(|| dir.path());
+    std::fs::create_dir_all(outputs).with_context(|| format!("making {}", outputs.display()))?;
     let mut all = All { told: Vec::new(), failed: Vec::new(), report };
     for part in &PARTS {
         interrupt.check()?;
+        if let Some(told) = kept(part, args, outputs, all.report.machine.commit()) {
+            eprintln!("bench-pipeline {}: kept", part.name);
+            all.told.push(told);
+            continue;
+        }
         eprintln!("bench-pipeline {}", part.name);
-        match run(part, args, dir.path()) {
+        match run(part, args, outputs) {
             Ok(told) => all.told.push(told),
             Err(error) => all.failed.push((part.name, format!("{error:#}"))),
         }
@@ -128,9 +135,40 @@ pub(crate) fn measure(args: &AllArgs, interrupt: &Interrupt) -> Result<All> {
     Ok(all)
 }
 
+/// Where a part writes what it found: JSON, Markdown, SVG.
+fn files(part: &Part, outputs: &Path) -> [PathBuf; 3] {
+    ["json", "md", "svg"].map(|kind| outputs.join(format!("{}.{kind}", part.name)))
+}
+
+/// What a part found in a run before this one, of the same commit and with the same options; where files were changed, nobody
+/// knows what was measured.
+fn kept(part: &Part, args: &AllArgs, outputs: &Path, commit: &str) -> Option<Told> {
+    let seconds_file = outputs.join(format!("{}.seconds", part.name));
+    let seconds = std::fs::read_to_string(seconds_file).ok()?.trim().parse().ok()?;
+    let told = read(part, outputs, seconds).ok()?;
+    let machine = &told.json["machine"];
+    let mut words = machine["command_line"].as_str()?.split_whitespace().skip(1);
+    let mut options = Vec::new();
+    while let Some(word) = words.next() {
+        // Where, and not what.
+        if ["--python", "--dir"].contains(&word) {
+            words.next();
+        } else {
+            options.push(word);
+        }
+    }
+    let is_same = machine["commit"] == commit && options == if args.quick { part.quick } else { part.full };
+    (is_same && !commit.ends_with("-dirty")).then_some(told)
+}
+
+fn read(part: &Part, outputs: &Path, seconds: f64) -> Result<Told> {
+    let [json, markdown, svg] = files(part, outputs)
+        .map(|path| std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display())));
+    Ok(Told { name: part.name, json: serde_json::from_str(&json?)?, markdown: markdown?, svg: svg?, seconds })
+}
+
 fn run(part: &Part, args: &AllArgs, outputs: &Path) -> Result<Told> {
-    let file = |kind: &str| outputs.join(format!("{}.{kind}", part.name));
-    let [json, markdown, svg] = ["json", "md", "svg"].map(file);
+    let [json, markdown, svg] = files(part, outputs);
     let mut child = Command::new(std::env::current_exe()?);
     child.args(if args.quick { part.quick } else { part.full });
     if part.name == PARQUET {
@@ -146,14 +184,13 @@ fn run(part: &Part, args: &AllArgs, outputs: &Path) -> Result<Told> {
         let errors = String::from_utf8_lossy(&output.stderr);
         anyhow::bail!("{}: {}", output.status, errors.trim());
     }
-    let read = |path: PathBuf| std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()));
-    Ok(Told {
-        name: part.name,
-        json: serde_json::from_str(&read(json)?)?,
-        markdown: read(markdown)?,
-        svg: read(svg)?,
-        seconds: begin.elapsed().as_secs_f64(),
-    })
+    let seconds = begin.elapsed().as_secs_f64();
+    if args.keep.is_some() {
+        // Last: a part without it was not finished.
+        let path = outputs.join(format!("{}.seconds", part.name));
+        std::fs::write(&path, seconds.to_string()).with_context(|| format!("writing {}", path.display()))?;
+    }
+    read(part, outputs, seconds)
 }
 
 impl All {
@@ -215,5 +252,31 @@ impl All {
             text.extend_from_slice(format!("\n{}\n![{2}]({1}/{2}.svg)\n", told.markdown, folder, told.name).as_bytes());
         }
         std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finished_part_of_the_same_commit_and_options_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = PARTS.iter().find(|part| part.name == PARQUET).unwrap();
+        let args = |quick| AllArgs { quick, dir: None, python: "python3".into(), keep: Some(dir.path().into()) };
+        let [json, markdown, svg] = files(part, dir.path());
+        let command = "bench-pipeline sink parquet --python /v/python --dir /d";
+        let told = json!({ "machine": { "commit": "abc", "command_line": command } });
+        for (path, text) in [(json, told.to_string()), (markdown, "# M".to_owned()), (svg, "<svg/>".to_owned())] {
+            std::fs::write(path, text).unwrap();
+        }
+        let kept = |quick, commit| kept(part, &args(quick), dir.path(), commit).map(|told| told.seconds);
+        assert_eq!(kept(false, "abc"), None, "it was not finished");
+        std::fs::write(dir.path().join("sink-parquet.seconds"), "1.5").unwrap();
+        assert_eq!(kept(false, "abc"), Some(1.5));
+        assert_eq!((kept(true, "abc"), kept(false, "abd")), (None, None), "other options, another commit");
+        let told = told.to_string().replace("abc", "abc-dirty");
+        std::fs::write(dir.path().join("sink-parquet.json"), told).unwrap();
+        assert_eq!(kept(false, "abc-dirty"), None, "nobody knows what was changed");
     }
 }

@@ -326,6 +326,10 @@ pub(crate) struct AllArgs {
     /// Python that has pyarrow, polars and duckdb; the ways of those that it lacks are left out.
     #[arg(long, value_name = "PATH", default_value = "python3")]
     pub(crate) python: PathBuf,
+    /// Keeps what each measurement found in this folder, and measures what is not there yet: a run of more than an hour can
+    /// be stopped and gone on with. What another commit or other options gave is measured anew.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -73,6 +73,11 @@ impl Machine {
         warnings
     }
 
+    /// Of feedd: `-dirty` at its end when files were changed.
+    pub(crate) fn commit(&self) -> &str {
+        &self.commit
+    }
+
     /// What was asked for.
     pub(crate) fn command_line(&self) -> &str {
         &self.command_line
