@@ -196,7 +196,8 @@ fn a_thread_that_hangs_is_named_and_told_of_until_it_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("alerts.webhook.url={url}");
     // What waits for the thread is told of too, and rightly.
-    let others = "alerts.silence=FeeddBackpressure,FeeddRingSaturated,FeeddSymbolSilent,FeeddJournalFsyncSlow";
+    let others =
+        "alerts.silence=FeeddBackpressure,FeeddRingSaturated,FeeddStreamMute,FeeddFeedStale,FeeddJournalFsyncSlow";
     let sets = ["admin.listen=127.0.0.1:0", "source.0.rate=500", &url, others];
     let more: Vec<&str> = ["--source", "sim"].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
     let mut feedd = Feedd::start(&run_args(&dir.path().join("data"), &more));

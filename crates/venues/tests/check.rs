@@ -256,7 +256,13 @@ fn what_is_missing_while_a_book_is_not_whole_is_marked_each_time() {
         // The venue counts anew.
         (31, 5, None),
         (5, 6, None),
-        (2, 3, Some(hole(None, None))),
+        // Comes late.
+        (2, 3, None),
+        (6, 9, None),
+        // The venue counts anew, and what came before is missing.
+        (1, 2, None),
+        (2, 4, Some(hole(None, None))),
+        (4, 6, None),
     ];
     for (previous, last, expected) in cases {
         let judged = line.depth("a", Depth(None, Some(last), Some(previous), false, 2));

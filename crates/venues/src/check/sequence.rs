@@ -79,6 +79,8 @@ struct Heard {
     last: i64,
     /// The lowest since the first of them.
     base: i64,
+    /// One from before them: a frame that came late, or the first of a venue that counts anew. The next one tells.
+    late: Option<i64>,
 }
 
 /// What a change is beside the number up to which everything is known.
@@ -240,8 +242,9 @@ impl BookTrack {
         if !matches!(rule, BookRule::Previous | BookRule::Next) {
             return Step::Fine;
         }
-        let begun = Heard { last: change.last, base: change.last };
+        let begun = Heard { last: change.last, base: change.last, late: None };
         let Some(heard) = self.heard.replace(begun) else { return Step::Fine };
+        let follows = |last| relation(rule, change, last, heard.base, true) == Relation::Next;
         match relation(rule, change, heard.last, heard.base, true) {
             Relation::Next => {
                 self.heard = Some(Heard { base: heard.base.min(change.last), ..begun });
@@ -249,6 +252,10 @@ impl BookTrack {
             }
             Relation::Known => {
                 self.heard = Some(heard);
+                Step::Stale
+            }
+            Relation::Beyond if change.last < heard.base && !heard.late.is_some_and(follows) => {
+                self.heard = Some(Heard { late: Some(change.last), ..heard });
                 Step::Stale
             }
             Relation::Beyond => hole(rule, change, heard.last),
