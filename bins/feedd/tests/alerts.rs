@@ -1,5 +1,5 @@
-//! Who is to blame: a database that hangs, a disk that is full and a thread that hangs are provoked, and the status, the alerts, the log and a
-//! webhook each name the culprit. Judged by the order of events, not by the clock of a busy machine.
+//! Who is to blame: a database that hangs, a disk that is full and a thread that hangs are provoked, and the status, the
+//! alerts, the log and a webhook each name the culprit. Judged by the order of events, not by the clock of a busy machine.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 

@@ -190,6 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn work_that_comes_while_it_looks_is_told_and_after_some_looks_it_gives_up() {
+        let (wake, asked) = (Wake::new(false), std::cell::Cell::new(0));
+        let comes_at = |look: u32| {
+            asked.set(0);
+            let has_work = || {
+                asked.set(asked.get() + 1);
+                asked.get() == look
+            };
+            Waiter::new(WaitStrategy::Spin).idle(MonoNanos(1), &wake, has_work)
+        };
+        assert_eq!((comes_at(3), asked.get()), (true, 3));
+        assert_eq!((comes_at(LOOKS), asked.get()), (true, LOOKS));
+        assert_eq!((comes_at(LOOKS + 1), asked.get()), (false, LOOKS));
+        assert!(!Waiter::new(WaitStrategy::Yield).idle(MonoNanos(1), &wake, || true), "it has not looked");
+    }
+
+    #[test]
     fn a_nap_costs_the_same_share_whatever_a_wake_up_costs() {
         let cases =
             [(Some(4_000), 100_000), (Some(10_000), 240_000), (Some(30_000), 720_000), (Some(900_000), 2_000_000)];
