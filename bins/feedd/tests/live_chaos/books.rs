@@ -63,8 +63,9 @@ pub(crate) fn last_book(rows: &[Rows], venue: &str, symbol: &str, rule: Rule) ->
     let mut heard_at = None;
     for row in rows_of(rows, venue, symbol).into_values() {
         match row {
-            // What depth messages were received in is of another connection, which brings the trades.
-            Row::Gap { from } if from.is_some() && heard_at > from => continue,
+            // What depth messages were received in is of another connection, which brings the trades. Where whole books come
+            // by REST, they come also while the only connection is away.
+            Row::Gap { from } if !rule.joins && from.is_some() && heard_at > from => continue,
             Row::Gap { .. } => {
                 sides = None;
                 waiting.clear();
