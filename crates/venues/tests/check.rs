@@ -84,11 +84,21 @@ impl Line {
         self.frame(conn, &messages)
     }
 
-    fn depth(&mut self, conn: &str, Depth(first, last, previous, is_snapshot, price): Depth) -> Judgement {
+    fn depth(&mut self, conn: &str, depth: Depth) -> Judgement {
+        self.depth_made(conn, depth, None)
+    }
+
+    /// The same at a time of the venue.
+    fn depth_made(
+        &mut self,
+        conn: &str,
+        Depth(first, last, previous, is_snapshot, price): Depth,
+        made: Option<UnixNanos>,
+    ) -> Judgement {
         let bids = [LevelNum { price: num(price), size: num(last.unwrap_or(1).max(0)) }];
         let message = BookMsg {
             symbol: SYMBOL,
-            exchange_ts: None,
+            exchange_ts: made,
             event_ts: None,
             action: if is_snapshot { BookAction::Snapshot } else { BookAction::Delta },
             bids: &bids,
@@ -280,6 +290,45 @@ fn what_is_missing_while_a_book_is_not_whole_is_marked_each_time() {
     for (last, expected) in [(9, Some(hole(Some(8), Some(8)))), (10, None), (12, Some(hole(Some(11), Some(11))))] {
         line.depth("a", Depth(None, Some(last), None, false, 2));
         assert_eq!(line.holes(), Vec::from_iter(expected), "{last}");
+    }
+}
+
+/// A venue may count anew while nothing of it is heard: what follows has numbers that are known, and later times.
+#[test]
+fn a_number_that_is_known_with_a_later_time_is_a_gap_and_a_repetition_is_none() {
+    // Last number and time of the venue, and whether something is missing before it.
+    let cases = [
+        (2, 20, false),
+        (3, 30, false),
+        (4, 40, false),
+        // Repeated, late, and twice in one millisecond.
+        (3, 30, false),
+        (4, 40, false),
+        (5, 40, false),
+        (4, 40, false),
+        (6, 50, false),
+        // Counts anew: first while the book is whole, then while it is not.
+        (3, 60, true),
+        (4, 70, false),
+        (5, 80, false),
+        (4, 70, false),
+        (4, 90, true),
+        (5, 100, false),
+    ];
+    for rule in [BookRule::Next, BookRule::Previous, BookRule::JoinFirst, BookRule::JoinPrevious] {
+        let mut line = Line::new(rule, TradeIds::Opaque, false);
+        let joins = matches!(rule, BookRule::JoinFirst | BookRule::JoinPrevious);
+        line.depth_made("a", Depth(Some(1), Some(1), Some(0), !joins, 1), at(10));
+        if joins {
+            line.depth("rest", Depth(None, Some(1), None, true, 1));
+        }
+        // Changes that wait to be joined are judged when they are.
+        for (last, made, is_hole) in cases.into_iter().take(if joins { 9 } else { cases.len() }) {
+            line.depth_made("a", Depth(Some(last), Some(last), Some(last - 1), false, 2), at(made));
+            let hole = (GapReason::BookSequence, None, None);
+            assert_eq!(line.holes(), Vec::from_iter(is_hole.then_some(hole)), "{rule:?}: {last} at {made}");
+        }
+        assert_eq!(line.bids(), None, "{rule:?}: it waits for a snapshot");
     }
 }
 

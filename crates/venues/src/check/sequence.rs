@@ -6,7 +6,7 @@
 use super::book::{BookLevel, OrderBook};
 use super::kraken_crc::{Precision, checksum, learn};
 use crate::message::BookMsg;
-use feedd_model::{BookAction, Side, VenueSeq};
+use feedd_model::{BookAction, Side, UnixNanos, VenueSeq};
 
 /// How a venue's depth messages are numbered (sources read mid 2026).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ struct Waiting {
     first: i64,
     last: i64,
     previous: Option<i64>,
+    /// When it became true, by the venue's clock.
+    at: Option<UnixNanos>,
     /// End of its levels.
     end: usize,
 }
@@ -98,6 +100,9 @@ pub(super) struct BookTrack {
     state: State,
     /// What has been heard in a row while the book waits for its snapshot.
     heard: Option<Heard>,
+    /// The venue's time of the newest message that followed. What has an earlier number and a later time is no repetition:
+    /// the venue counts anew, and the message with which it began was lost.
+    newest: Option<UnixNanos>,
     book: OrderBook,
     waiting: Vec<Waiting>,
     waiting_levels: Vec<(Side, BookLevel)>,
@@ -111,6 +116,7 @@ impl Default for BookTrack {
         Self {
             state: State::Waiting,
             heard: None,
+            newest: None,
             book: OrderBook::default(),
             waiting: Vec::new(),
             waiting_levels: Vec::new(),
@@ -141,6 +147,7 @@ impl BookTrack {
     pub(super) fn lose(&mut self) {
         self.state = State::Waiting;
         self.heard = None;
+        self.newest = None;
         self.waiting.clear();
         self.waiting_levels.clear();
     }
@@ -164,6 +171,7 @@ impl BookTrack {
         self.book.apply(message.bids, message.asks);
         let last = number(message.seq_last).unwrap_or(0);
         self.state = State::Whole { last, is_joined: true, base: last };
+        self.newest = message.exchange_ts;
         match self.check(rule, message) {
             Step::Fine if was_whole => Step::Fine,
             Step::Fine => Step::Whole,
@@ -213,6 +221,7 @@ impl BookTrack {
             first: number(message.seq_first).unwrap_or(0),
             last: number(message.seq_last).unwrap_or(0),
             previous: number(message.seq_prev),
+            at: message.exchange_ts,
             end: 0,
         };
         if self.state == State::Waiting {
@@ -243,11 +252,17 @@ impl BookTrack {
             return Step::Fine;
         }
         let begun = Heard { last: change.last, base: change.last, late: None };
-        let Some(heard) = self.heard.replace(begun) else { return Step::Fine };
-        let follows = |last| relation(rule, change, last, heard.base, true) == Relation::Next;
-        match relation(rule, change, heard.last, heard.base, true) {
+        let newest = self.newest;
+        let Some(heard) = self.heard.replace(begun) else {
+            self.newest = change.at;
+            return Step::Fine;
+        };
+        let since = Some(Since { base: heard.base, newest });
+        let follows = |last| relation(rule, change, last, since) == Relation::Next;
+        match relation(rule, change, heard.last, since) {
             Relation::Next => {
                 self.heard = Some(Heard { base: heard.base.min(change.last), ..begun });
+                self.newest = newest.max(change.at);
                 Step::Fine
             }
             Relation::Known => {
@@ -258,7 +273,10 @@ impl BookTrack {
                 self.heard = Some(Heard { late: Some(change.last), ..heard });
                 Step::Stale
             }
-            Relation::Beyond => hole(rule, change, heard.last),
+            Relation::Beyond => {
+                self.newest = change.at;
+                hole(rule, change, heard.last)
+            }
         }
     }
 
@@ -266,12 +284,14 @@ impl BookTrack {
     #[inline]
     fn follow(&mut self, rule: BookRule, change: &Waiting) -> Step {
         let State::Whole { last, is_joined, base } = self.state else { return Step::Fine };
-        match relation(rule, change, last, base, is_joined) {
+        let since = is_joined.then_some(Since { base, newest: self.newest });
+        match relation(rule, change, last, since) {
             Relation::Next => {}
             Relation::Known => return Step::Stale,
             Relation::Beyond => return hole(rule, change, last),
         }
         self.state = State::Whole { last: change.last, is_joined: true, base: base.min(change.last) };
+        self.newest = self.newest.max(change.at);
         Step::Fine
     }
 
@@ -320,12 +340,29 @@ impl BookTrack {
     }
 }
 
-/// What a change is when everything up to `last` is known, from `base` on; `is_joined` when a change has followed the snapshot.
+/// What has followed the snapshot, or the first message that was heard.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    /// The lowest number.
+    base: i64,
+    /// The latest time of the venue.
+    newest: Option<UnixNanos>,
+}
+
+impl Since {
+    /// Whether a change with a number below the last one has been heard before. It has not when its number is from before all
+    /// of them, or its time from after them: then the venue counts anew, and without this the book would stand still until
+    /// its numbers are reached again.
+    fn has_heard(self, change: &Waiting) -> bool {
+        change.last >= self.base && change.at.zip(self.newest).is_none_or(|(at, newest)| at <= newest)
+    }
+}
+
+/// What a change is when everything up to `last` is known; `since`: of the changes that have followed the snapshot, if any.
 #[inline]
-fn relation(rule: BookRule, change: &Waiting, last: i64, base: i64, is_joined: bool) -> Relation {
-    // Numbers from before the snapshot are no repetition: the venue counts anew, and without this the book would stand
-    // still until its numbers are reached again.
-    let is_known = change.last <= last && (change.last >= base || !is_joined);
+fn relation(rule: BookRule, change: &Waiting, last: i64, since: Option<Since>) -> Relation {
+    let is_joined = since.is_some();
+    let is_known = change.last == last || (change.last < last && since.is_none_or(|since| since.has_heard(change)));
     let follows = match rule {
         BookRule::JoinFirst if is_known => return Relation::Known,
         BookRule::JoinFirst if is_joined => change.last > last && change.first <= last + 1,
