@@ -20,6 +20,7 @@ use crate::wait::{WaitStrategy, Waiter, pace};
 use crate::wake::Wake;
 use crossbeam_utils::{Backoff, CachePadded};
 use feedd_model::{Epoch, Event, EventKind, MonoNanos, Seq, SourceId, StreamId};
+use prefetch_index::prefetch_index;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,7 +172,7 @@ impl FanIn {
             self.hand_over(block, Made::Outside);
             self.parts.served.iter_mut().for_each(|lane| lane.serve());
             if filled.is_sparse {
-                pace();
+                pace(filled.events);
             }
             ended = gone && filled.events == 0;
         }
@@ -271,8 +272,11 @@ impl FanIn {
             }
             if moved == 0 {
                 if filled.events == 0 {
-                    let (inputs, derived) = (&self.parts.inputs, &self.parts.derived);
-                    let has_news = || has_news(inputs) || derived.iter().any(|input| !input.ring.is_empty());
+                    let (inputs, derived) = (&mut self.parts.inputs, &self.parts.derived);
+                    let has_news = || {
+                        expect_next(inputs);
+                        has_news(inputs) || derived.iter().any(|input| !input.ring.is_empty())
+                    };
                     let is_found = waiter.idle(opened, &self.parts.wake, has_news);
                     if is_found && inputs.iter().any(|input| !input.ring.is_empty()) {
                         continue;
@@ -287,7 +291,7 @@ impl FanIn {
                     filled.is_sparse = true;
                     break;
                 }
-                pace();
+                pace(moved);
             }
             if self.parts.clock.mono().since(opened) >= BLOCK_AGE_NANOS_MAX {
                 break;
@@ -397,6 +401,17 @@ impl FanIn {
 /// or this thread would never sleep again.
 fn has_news(inputs: &[Input]) -> bool {
     inputs.iter().any(|input| !input.ring.is_empty()) || inputs.iter().all(|input| input.ring.is_abandoned())
+}
+
+/// Asks for the slots that are written next: an event comes from the other core together with the news of it, and not after
+/// it. `bench-pipeline latency` shows it beside a bare ring that is read one after the other.
+#[inline]
+fn expect_next(inputs: &mut [Input]) {
+    for input in inputs {
+        if let Ok(next) = input.ring.read_chunk(0) {
+            prefetch_index(next.as_slices().0, 0);
+        }
+    }
 }
 
 /// Copies up to `room` events of one ring into the block and frees their slots.

@@ -60,7 +60,7 @@ pub(crate) fn ring(
             chunk.commit_all();
             // As the batching thread: a reader that polls in a tight loop slows a writer of single events.
             if waiting < PACED_BELOW {
-                pace();
+                pace(waiting);
             }
         }
         Ok::<_, anyhow::Error>((begin.elapsed(), thread_cpu().saturating_sub(cpu), sums))

@@ -221,8 +221,8 @@ fn tell(report: &mut Report, rounds: &Rounds, contenders: &[Contender], idle: &[
         "hand-over: from a source that never sleeps and publishes one by one, until whoever is served by the batching \
          thread has the block"
             .to_owned(),
-        "bare ring: the same events at the same times through rtrb alone, to a thread that does nothing but look; what \
-         the hand-over cannot beat by much, in its median and in what the machine takes away"
+        "bare ring: the same events at the same times through rtrb alone, until a thread that does nothing but look has \
+         taken them out; what the hand-over cannot beat by much, in its median and in what the machine takes away"
             .to_owned(),
         "durable, stored: the source looks every 200 us; the journal is synced every 10 ms; a null sink gets batches of \
          500, or what is 5 s old"

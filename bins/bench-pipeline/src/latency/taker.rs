@@ -164,11 +164,10 @@ impl Sink for TimedSink {
     }
 }
 
-/// Notes events that arrived at `now`, in the ring's two parts.
+/// Notes events that arrived at `now`.
 #[inline]
-pub(crate) fn take(shared: &Shared, parts: [&[Event]; 2], now: MonoNanos) {
-    let mut arrivals = lock(shared);
-    parts.into_iter().for_each(|events| arrivals.take(events, now));
+pub(crate) fn take(shared: &Shared, events: &[Event], now: MonoNanos) {
+    lock(shared).take(events, now);
 }
 
 /// Notes what the journal says to be durable.
