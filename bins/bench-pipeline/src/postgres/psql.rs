@@ -29,14 +29,17 @@ impl Psql {
         Ok(psql)
     }
 
-    /// Copies each file into a table, one statement a file.
+    /// Copies each file into a table, one statement a file; or one transaction, which begins with `ledger`.
     ///
     /// # Errors
     /// When a copy fails.
-    pub(crate) fn copy(&mut self, table: &str, files: &[PathBuf], rows: u64) -> Result<Run> {
+    pub(crate) fn copy(&mut self, table: &str, files: &[PathBuf], rows: u64, ledger: Option<&str>) -> Result<Run> {
+        // What stands before `\;` goes with what follows in one message, as the sink sends it.
+        let begin = ledger.map_or_else(String::new, |ledger| format!("BEGIN \\; {ledger};\n"));
+        let end = if ledger.is_some() { "COMMIT;\n" } else { "" };
         let mut script = String::new();
         for file in files {
-            script.push_str(&format!("\\copy {table} from {} (format binary)\n", quoted(file)?));
+            script.push_str(&format!("{begin}\\copy {table} from {} (format binary)\n{end}", quoted(file)?));
         }
         script.push_str("SELECT 'copied';\n");
         let (backend, client) = (self.backend, ClientCpu::Process(self.child.id()));

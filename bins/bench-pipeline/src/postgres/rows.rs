@@ -92,6 +92,21 @@ impl Tables {
         self.session.execute("CHECKPOINT").context("needs a superuser, or a member of pg_checkpoint")
     }
 
+    /// Makes a ledger for psql, of one row, and the statement that moves it as the sink moves its own.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub(crate) fn psql_ledger(&self) -> Result<String> {
+        let ledger = format!("{SCHEMA}.psql_ledger");
+        self.session
+            .execute(&format!("CREATE TABLE {ledger} (LIKE {SCHEMA}.ledger INCLUDING ALL) WITH (fillfactor = 50)"))?;
+        self.session.execute(&format!("INSERT INTO {ledger} (sink, stream, epoch) VALUES ('psql', 1, 1)"))?;
+        let id = self.session.value(&format!("SELECT id FROM {ledger}"))?;
+        Ok(format!(
+            "UPDATE {ledger} SET stored_seq = stored_seq + 1 WHERE id = {id} AND stored_seq >= 0 AND stream = 1 AND epoch = 1"
+        ))
+    }
+
     /// Whether exactly these rows stand there, with sequences from `first` on.
     ///
     /// # Errors
