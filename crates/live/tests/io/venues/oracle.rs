@@ -12,6 +12,9 @@ pub(crate) struct Made {
     pub(crate) venue_ns: i64,
 }
 
+/// Lines of the log after which a fault of some frames is over.
+const FOLLOWED_BY: usize = 50;
+
 /// The log so far. Lines about quotes and books that nobody asks for here are left out.
 #[derive(Default)]
 pub(crate) struct Oracle {
@@ -67,8 +70,18 @@ impl Oracle {
 
     /// Frames that a fault withheld, held back or damaged, from a time on.
     pub(crate) fn disturbed(&self, from_ns: i64) -> impl Iterator<Item = &Value> {
-        let is_it = |line: &&Value| line["what"] == "dropped" || line["late"] == true || line["damaged"] == true;
-        self.since(from_ns).filter(is_it)
+        self.since(from_ns).filter(|line| is_disturbed(line))
+    }
+
+    /// Whether the frames since then that were disturbed have others behind them, each depth message one of its symbol: of a
+    /// stream that ends with a lost one nothing tells.
+    pub(crate) fn is_followed(&self, from_ns: i64) -> bool {
+        let mut depth: BTreeMap<&str, bool> = BTreeMap::new();
+        for line in self.since(from_ns).filter(|line| is_depth(line)) {
+            depth.insert(symbol(line), is_disturbed(line));
+        }
+        let last = self.lines.iter().rev().take(FOLLOWED_BY).take_while(|line| time(line) >= from_ns);
+        !depth.into_values().chain(last.map(is_disturbed)).any(|is_disturbed| is_disturbed)
     }
 
     /// Numbers of the depth frames that were disturbed, by symbol, ascending; ranges that touch are one.
@@ -96,6 +109,10 @@ pub(crate) fn merge(ranges: &mut Vec<(u64, u64)>) {
         }
     }
     *ranges = merged;
+}
+
+fn is_disturbed(line: &Value) -> bool {
+    line["what"] == "dropped" || line["late"] == true || line["damaged"] == true
 }
 
 pub(crate) fn time(line: &Value) -> i64 {

@@ -90,7 +90,9 @@ fn frames(name: &str, faults: impl Fn(&Played) -> Vec<String> + Sync) {
                 let at = stand.strike(&fault);
                 from_ns.get_or_insert(at);
                 let trades = stand.server.summary().trades;
-                stand.until("the market goes on", |stand| stand.server.summary().trades > trades + 100);
+                stand.until("the market goes on", |stand| {
+                    stand.server.summary().trades > trades + 100 && stand.oracle.is_followed(at)
+                });
             }
             let from_ns = from_ns.unwrap_or(0);
             assert!(stand.server.summary().connections == stand.recorders.len() as u64, "nobody was cut off");
