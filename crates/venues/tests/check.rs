@@ -329,6 +329,43 @@ fn a_number_that_is_known_with_a_later_time_is_a_gap_and_a_repetition_is_none() 
             assert_eq!(line.holes(), Vec::from_iter(is_hole.then_some(hole)), "{rule:?}: {last} at {made}");
         }
         assert_eq!(line.bids(), None, "{rule:?}: it waits for a snapshot");
+        // From below all of them, and later: the first of a venue that counts anew.
+        if !joins {
+            line.depth_made("a", Depth(Some(2), Some(2), Some(1), false, 2), at(110));
+            assert_eq!(line.holes(), [(GapReason::BookSequence, None, None)], "{rule:?}");
+        }
+    }
+}
+
+/// A silent stream that is subscribed anew without proof that it was mute: its snapshot is the proof.
+#[test]
+fn a_snapshot_that_jumps_over_changes_says_what_is_missing() {
+    for rule in [BookRule::Previous, BookRule::Next] {
+        let mut line = Line::new(rule, TradeIds::Opaque, false);
+        let snapshot = |last| Depth(None, Some(last), None, true, 1);
+        line.depth("a", snapshot(7));
+        line.depth("a", Depth(None, Some(8), Some(7), false, 2));
+        let silent_at = line.now;
+        // Nothing has happened; the venue counts anew.
+        for last in [8, 8, 3] {
+            assert_eq!(line.depth("a", snapshot(last)), STORE, "{rule:?} {last}");
+        }
+        assert_eq!(line.take().len(), 0, "{rule:?}");
+        let before = line.now;
+        assert_eq!(line.depth("a", snapshot(9)), AFTER_GAP);
+        let events = line.take();
+        let EventBody::Gap(gap) = events[0].body() else { panic!("{events:?}") };
+        let missing = (gap.reason, gap.first_missing, gap.last_missing);
+        assert_eq!(missing, (GapReason::BookSequence, Some(VenueSeq(4)), Some(VenueSeq(9))));
+        assert_eq!((gap.from_ts, gap.to_ts), (at(before), at(line.now)));
+        let code = |event: &Event| matches!(event.body(), EventBody::Status(s) if s.code == StatusCode::Resynchronised);
+        assert!(before > silent_at && events.len() == 2 && code(&events[1]), "{events:?}");
+        assert!(line.bids().is_some() && line.wants().is_empty(), "the book is whole, and nothing is asked for");
+        // Another connection takes over: what was on its way on this one is in its snapshot.
+        line.open("b");
+        line.take();
+        assert_eq!(line.depth("b", snapshot(12)), STORE);
+        assert_eq!(line.holes(), []);
     }
 }
 

@@ -222,7 +222,7 @@ fn tell(report: &mut Report, rounds: &Rounds, contenders: &[Contender], idle: &[
          thread has the block"
             .to_owned(),
         "bare ring: the same events at the same times through rtrb alone, until a thread that does nothing but look has \
-         taken them out; what the hand-over cannot beat by much, in its median and in what the machine takes away"
+         taken them out, one cache line after the other; in its percentiles stands what the machine takes away, too"
             .to_owned(),
         "durable, stored: the source looks every 200 us; the journal is synced every 10 ms; a null sink gets batches of \
          500, or what is 5 s old"

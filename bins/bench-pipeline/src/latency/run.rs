@@ -77,7 +77,7 @@ impl Setup {
         Ok((Arrivals::all(&arrivals, events)?, threads(&ran.source, &ran.batching, ran.told)))
     }
 
-    /// The same through the bare ring, to a thread that does nothing but look: what the way above cannot beat by much.
+    /// The same through the bare ring, to a thread that does nothing but look: what the machine and the ring take by themselves.
     ///
     /// # Errors
     /// When a thread fails, or not every event arrived in order.

@@ -41,6 +41,14 @@ pub(super) enum Step {
     Stale,
     /// The book is whole from here on.
     Whole,
+    /// The same, and the book was whole before: these changes between are in no message. The stream was silent, and the venue
+    /// had something to say.
+    Jump {
+        /// First missing.
+        first: i64,
+        /// Last missing.
+        last: i64,
+    },
     /// The snapshot is older than what has been received: another one is needed.
     TooOld,
     /// Something is missing before it: these sequence numbers, where the venue numbers.
@@ -166,15 +174,20 @@ impl BookTrack {
     }
 
     fn replace(&mut self, rule: BookRule, message: &BookMsg<'_>) -> Step {
-        let was_whole = self.last().is_some();
+        let before = self.last();
         self.book.clear();
         self.book.apply(message.bids, message.asks);
         let last = number(message.seq_last).unwrap_or(0);
         self.state = State::Whole { last, is_joined: true, base: last };
         self.newest = message.exchange_ts;
         match self.check(rule, message) {
-            Step::Fine if was_whole => Step::Fine,
-            Step::Fine => Step::Whole,
+            Step::Fine => match before {
+                None => Step::Whole,
+                Some(before) if last > before && matches!(rule, BookRule::Previous | BookRule::Next) => {
+                    Step::Jump { first: before + 1, last }
+                }
+                Some(_) => Step::Fine,
+            },
             hole => hole,
         }
     }
@@ -192,6 +205,7 @@ impl BookTrack {
         self.book.clear();
         self.book.apply(message.bids, message.asks);
         self.state = State::Whole { last: snapshot, is_joined: false, base: snapshot };
+        self.newest = None;
         let (waiting, levels) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.waiting_levels));
         let mut start = kept.checked_sub(1).map_or(0, |before| waiting[before].end);
         let mut step = Step::Whole;
@@ -206,6 +220,7 @@ impl BookTrack {
                 // A second hole while the first one waited.
                 hole => {
                     self.state = State::Waiting;
+                    self.newest = None;
                     step = hole;
                     break;
                 }
@@ -269,7 +284,9 @@ impl BookTrack {
                 self.heard = Some(heard);
                 Step::Stale
             }
-            Relation::Beyond if change.last < heard.base && !heard.late.is_some_and(follows) => {
+            Relation::Beyond
+                if change.last < heard.base && !is_later(change, newest) && !heard.late.is_some_and(follows) =>
+            {
                 self.heard = Some(Heard { late: Some(change.last), ..heard });
                 Step::Stale
             }
@@ -354,8 +371,13 @@ impl Since {
     /// of them, or its time from after them: then the venue counts anew, and without this the book would stand still until
     /// its numbers are reached again.
     fn has_heard(self, change: &Waiting) -> bool {
-        change.last >= self.base && change.at.zip(self.newest).is_none_or(|(at, newest)| at <= newest)
+        change.last >= self.base && !is_later(change, self.newest)
     }
+}
+
+/// Whether the venue's time of a change is after that of everything that followed; not where it says none.
+fn is_later(change: &Waiting, newest: Option<UnixNanos>) -> bool {
+    change.at.zip(newest).is_some_and(|(at, newest)| at > newest)
 }
 
 /// What a change is when everything up to `last` is known; `since`: of the changes that have followed the snapshot, if any.

@@ -216,7 +216,7 @@ impl Track {
     #[inline]
     fn book_message(&mut self, book: &BookMsg<'_>, scene: &mut Scene<'_>) -> Judgement {
         let rule = scene.rules.book;
-        let is_answer = scene.links.is_answer();
+        let (is_answer, link) = (scene.links.is_answer(), self.book_link);
         if !is_answer && self.is_known_depth(book, scene) {
             return Judgement::Duplicate;
         }
@@ -235,6 +235,16 @@ impl Track {
                     let code = StatusCode::Resynchronised;
                     scene.own.status(scene.instrument, code, 0, scene.recv_ts, scene.burst);
                 }
+            }
+            // What the connection that counted before still had on its way is missed by nobody: the snapshot has it.
+            Step::Jump { .. } if self.book_link != link => {}
+            Step::Jump { first, last } => {
+                let (first, last) = (Some(VenueSeq(first)), Some(VenueSeq(last)));
+                let (reason, to_ts) = (GapReason::BookSequence, scene.recv_ts);
+                let hole = Hole { reason, first, last, from_ts: before, to_ts, events: None };
+                scene.own.gap(scene.instrument, &hole, scene.recv_ts, scene.burst);
+                scene.own.status(scene.instrument, StatusCode::Resynchronised, 0, scene.recv_ts, scene.burst);
+                return Judgement::Store(Flags::AFTER_GAP);
             }
             Step::Hole { first, last } => {
                 self.was_lost = true;
