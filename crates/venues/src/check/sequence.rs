@@ -111,6 +111,8 @@ pub(super) struct BookTrack {
     /// The venue's time of the newest message that followed. What has an earlier number and a later time is no repetition:
     /// the venue counts anew, and the message with which it began was lost.
     newest: Option<UnixNanos>,
+    /// Whether its stream brings changes. Of one that brings whole books alone (the top of it) each says everything.
+    has_changes: bool,
     book: OrderBook,
     waiting: Vec<Waiting>,
     waiting_levels: Vec<(Side, BookLevel)>,
@@ -125,6 +127,7 @@ impl Default for BookTrack {
             state: State::Waiting,
             heard: None,
             newest: None,
+            has_changes: false,
             book: OrderBook::default(),
             waiting: Vec::new(),
             waiting_levels: Vec::new(),
@@ -183,7 +186,9 @@ impl BookTrack {
         match self.check(rule, message) {
             Step::Fine => match before {
                 None => Step::Whole,
-                Some(before) if last > before && matches!(rule, BookRule::Previous | BookRule::Next) => {
+                Some(before)
+                    if self.has_changes && last > before && matches!(rule, BookRule::Previous | BookRule::Next) =>
+                {
                     Step::Jump { first: before + 1, last }
                 }
                 Some(_) => Step::Fine,
@@ -220,7 +225,6 @@ impl BookTrack {
                 // A second hole while the first one waited.
                 hole => {
                     self.state = State::Waiting;
-                    self.newest = None;
                     step = hole;
                     break;
                 }
@@ -232,6 +236,7 @@ impl BookTrack {
 
     #[inline]
     fn change(&mut self, rule: BookRule, message: &BookMsg<'_>) -> Step {
+        self.has_changes = true;
         let change = Waiting {
             first: number(message.seq_first).unwrap_or(0),
             last: number(message.seq_last).unwrap_or(0),

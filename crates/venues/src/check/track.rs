@@ -239,10 +239,7 @@ impl Track {
             // What the connection that counted before still had on its way is missed by nobody: the snapshot has it.
             Step::Jump { .. } if self.book_link != link => {}
             Step::Jump { first, last } => {
-                let (first, last) = (Some(VenueSeq(first)), Some(VenueSeq(last)));
-                let (reason, to_ts) = (GapReason::BookSequence, scene.recv_ts);
-                let hole = Hole { reason, first, last, from_ts: before, to_ts, events: None };
-                scene.own.gap(scene.instrument, &hole, scene.recv_ts, scene.burst);
+                mark_hole(scene, before, Some(first), Some(last));
                 scene.own.status(scene.instrument, StatusCode::Resynchronised, 0, scene.recv_ts, scene.burst);
                 return Judgement::Store(Flags::AFTER_GAP);
             }
@@ -250,15 +247,7 @@ impl Track {
                 self.was_lost = true;
                 self.has_asked = true;
                 scene.wants.push(want_book(rule, &self.symbol));
-                let hole = Hole {
-                    reason: GapReason::BookSequence,
-                    first: first.map(VenueSeq),
-                    last: last.map(VenueSeq),
-                    from_ts: before,
-                    to_ts: scene.recv_ts,
-                    events: None,
-                };
-                scene.own.gap(scene.instrument, &hole, scene.recv_ts, scene.burst);
+                mark_hole(scene, before, first, last);
                 return Judgement::Store(Flags::AFTER_GAP);
             }
         }
@@ -280,6 +269,20 @@ impl Track {
         let joins = matches!(rule, BookRule::JoinFirst | BookRule::JoinPrevious);
         joins && self.book.last().is_none() && !std::mem::replace(&mut self.has_asked, true)
     }
+}
+
+/// Marks depth messages as missing, since the one received at `before`.
+#[cold]
+fn mark_hole(scene: &mut Scene<'_>, before: Option<UnixNanos>, first: Option<i64>, last: Option<i64>) {
+    let hole = Hole {
+        reason: GapReason::BookSequence,
+        first: first.map(VenueSeq),
+        last: last.map(VenueSeq),
+        from_ts: before,
+        to_ts: scene.recv_ts,
+        events: None,
+    };
+    scene.own.gap(scene.instrument, &hole, scene.recv_ts, scene.burst);
 }
 
 const fn key(seq: VenueSeq) -> u128 {
