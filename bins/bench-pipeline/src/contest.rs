@@ -76,11 +76,6 @@ impl Contest {
         Spread::of(self.kept().map(|(a, _)| a.saturation()))
     }
 
-    /// The same over how busy it was with theirs.
-    pub(crate) fn saturation_ratio(&self) -> Option<Spread> {
-        Spread::of(self.kept().map(|(a, b)| a.saturation() / b.saturation()))
-    }
-
     /// Our client's CPU time a row over theirs; `None` when no pair counts.
     pub(crate) fn client_cpu_ratio(&self) -> Option<Spread> {
         Spread::of(self.kept().map(|(a, b)| a.client_us_per_row() / b.client_us_per_row()))

@@ -249,8 +249,6 @@ fn report(
     report.tables_say_all = true;
     contests.iter().for_each(|contest| contest.tell(&mut report));
     let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
-    // What stops G3: the server waits for its disk at each COMMIT. Psql has one in all here, the sink one a batch.
-    report.ratios.push(("saturation_over_psql".to_owned(), contests[0].saturation_ratio()));
     report.goals = vec![
         (G1, median(contests[0].ratio())),
         (G2, median(contests[1].ratio())),
