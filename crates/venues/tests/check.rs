@@ -144,6 +144,7 @@ impl Line {
     }
 }
 
+const SECOND: i64 = 1_000_000_000;
 const STORE: Judgement = Judgement::Store(Flags::NONE);
 const AFTER_GAP: Judgement = Judgement::Store(Flags::AFTER_GAP);
 const BACKFILLED: Judgement = Judgement::Store(Flags::BACKFILLED);
@@ -369,6 +370,24 @@ fn a_snapshot_that_jumps_over_changes_says_what_is_missing() {
         line.take();
         assert_eq!(line.depth("b", snapshot(12)), STORE);
         assert_eq!(line.holes(), []);
+        // After a hole the snapshot that was asked for leaves out some changes; one that comes late, everything since.
+        let numbers = |first, last| vec![(GapReason::BookSequence, first, last)];
+        for (wait, expected) in [(SECOND - 2, vec![]), (SECOND - 1, numbers(Some(21), Some(25)))] {
+            line.depth("b", Depth(None, Some(20), Some(19), false, 2));
+            assert_eq!(line.holes(), numbers(Some(13), Some(19)), "{rule:?}");
+            line.now += wait;
+            let judged = line.depth("b", snapshot(25));
+            assert_eq!(judged, if expected.is_empty() { STORE } else { AFTER_GAP }, "{rule:?}");
+            assert_eq!(line.holes(), expected, "{rule:?} {wait}");
+            // The venue counts anew: with or without a silence before.
+            for (wait, expected) in [(0, vec![]), (SECOND, numbers(None, None))] {
+                line.depth("b", snapshot(30));
+                line.take();
+                line.now += wait;
+                line.depth("b", snapshot(12));
+                assert_eq!(line.holes(), expected, "{rule:?} {wait}");
+            }
+        }
     }
 }
 

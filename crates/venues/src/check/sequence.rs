@@ -41,13 +41,14 @@ pub(super) enum Step {
     Stale,
     /// The book is whole from here on.
     Whole,
-    /// The same, and the book was whole before: these changes between are in no message. The stream was silent, and the venue
-    /// had something to say.
+    /// The same, and changes between what was heard last and the snapshot are in no message.
     Jump {
-        /// First missing.
-        first: i64,
-        /// Last missing.
-        last: i64,
+        /// Whether the book was whole before: nothing was asked for because of a hole.
+        was_whole: bool,
+        /// First missing, unless the venue counts anew.
+        first: Option<i64>,
+        /// Last missing, likewise.
+        last: Option<i64>,
     },
     /// The snapshot is older than what has been received: another one is needed.
     TooOld,
@@ -177,23 +178,25 @@ impl BookTrack {
     }
 
     fn replace(&mut self, rule: BookRule, message: &BookMsg<'_>) -> Step {
-        let before = self.last();
+        let (whole, heard) = (self.last(), self.heard.take().map(|heard| heard.last));
         self.book.clear();
         self.book.apply(message.bids, message.asks);
         let last = number(message.seq_last).unwrap_or(0);
         self.state = State::Whole { last, is_joined: true, base: last };
         self.newest = message.exchange_ts;
-        match self.check(rule, message) {
-            Step::Fine => match before {
-                None => Step::Whole,
-                Some(before)
-                    if self.has_changes && last > before && matches!(rule, BookRule::Previous | BookRule::Next) =>
-                {
-                    Step::Jump { first: before + 1, last }
-                }
-                Some(_) => Step::Fine,
-            },
-            hole => hole,
+        let step = self.check(rule, message);
+        if step != Step::Fine {
+            return step;
+        }
+        let is_numbered = self.has_changes && matches!(rule, BookRule::Previous | BookRule::Next);
+        match whole.or(heard).filter(|known| is_numbered && *known != last) {
+            Some(known) => {
+                let is_ahead = last > known;
+                let (first, last) = (is_ahead.then_some(known + 1), is_ahead.then_some(last));
+                Step::Jump { was_whole: whole.is_some(), first, last }
+            }
+            None if whole.is_some() => Step::Fine,
+            None => Step::Whole,
         }
     }
 

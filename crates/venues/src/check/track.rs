@@ -61,6 +61,8 @@ pub(super) struct Scene<'a> {
 
 /// A trade made so long before its connection was opened is from before the subscription, whatever the clocks say.
 const OLD_TRADE_NANOS: i64 = 5_000_000_000;
+/// A snapshot that was asked for because of a hole comes sooner than this after the last change.
+const SNAPSHOT_NANOS_MAX: i64 = 1_000_000_000;
 
 impl Track {
     pub(super) fn new(symbol: &str) -> Self {
@@ -236,12 +238,19 @@ impl Track {
                     scene.own.status(scene.instrument, code, 0, scene.recv_ts, scene.burst);
                 }
             }
-            // What the connection that counted before still had on its way is missed by nobody: the snapshot has it.
-            Step::Jump { .. } if self.book_link != link => {}
-            Step::Jump { first, last } => {
-                mark_hole(scene, before, Some(first), Some(last));
-                scene.own.status(scene.instrument, StatusCode::Resynchronised, 0, scene.recv_ts, scene.burst);
-                return Judgement::Store(Flags::AFTER_GAP);
+            Step::Jump { was_whole, first, last } => {
+                // Subscribing anew leaves out some changes each time, and after a hole nothing counts until the snapshot. But
+                // of a whole book none may be missing, and in a long silence trades may have been lost as well. What the
+                // connection that counted before still had on its way is missed by nobody: the snapshot has it.
+                let is_long = before.zip(scene.recv_ts).is_some_and(|(from, to)| to.0 - from.0 >= SNAPSHOT_NANOS_MAX);
+                let is_hole = is_long || (was_whole && first.is_some() && self.book_link == link);
+                if is_hole {
+                    mark_hole(scene, before, first, last);
+                }
+                if std::mem::take(&mut self.was_lost) || is_hole {
+                    scene.own.status(scene.instrument, StatusCode::Resynchronised, 0, scene.recv_ts, scene.burst);
+                }
+                return Judgement::Store(if is_hole { Flags::AFTER_GAP } else { Flags::NONE });
             }
             Step::Hole { first, last } => {
                 self.was_lost = true;
