@@ -65,6 +65,8 @@ pub(super) struct Book {
     update_id: u64,
     /// `update_id` at the last diff or snapshot.
     reported_id: u64,
+    /// Bid and ask of the last quote, as rung and size in lots.
+    quoted: [(u64, u64); 2],
 }
 
 #[derive(Debug)]
@@ -83,7 +85,7 @@ impl Book {
         }
         let changed = tracks_changes
             .then(|| Changed { bids: Vec::with_capacity(CHANGES_MAX), asks: Vec::with_capacity(CHANGES_MAX) });
-        Self { profile, bid, ask, lots, changed, update_id, reported_id: update_id }
+        Self { profile, bid, ask, lots, changed, update_id, reported_id: update_id, quoted: [(0, 0); 2] }
     }
 
     /// Best level of a side.
@@ -141,6 +143,19 @@ impl Book {
             2 | 3 if spread > 1 && self.has_room_to_move() => self.improve(side, rng),
             _ => self.resize_best(side, rng),
         }
+    }
+
+    /// A quote comes next. What came since the last one may have led back to it; then a size changes, for a quote always says
+    /// something new.
+    pub(super) fn mark_quoted(&mut self, rng: &mut Rng) {
+        if self.top() == self.quoted {
+            self.resize_best(Side::random(rng), rng);
+        }
+        self.quoted = self.top();
+    }
+
+    fn top(&self) -> [(u64, u64); 2] {
+        [self.bid, self.ask].map(|rung| (rung, self.lots[slot(rung)]))
     }
 
     /// Executes one trade against the best level of `side` and says what was traded.
@@ -320,6 +335,29 @@ mod tests {
             book.churn(&mut rng);
             assert!(book.changed_len() <= CHANGES_MAX, "{seed}");
         }
+    }
+
+    /// Where a trade and a new order lead back to what the last quote said, the next one says something else.
+    #[test]
+    fn a_quote_says_something_new() {
+        let mut rng = Rng::with_seed(1);
+        let mut book = Book::new(Profile::of("TRXUSDT"), false, 0, &mut rng);
+        book.mark_quoted(&mut rng);
+        for side in [Side::Bid, Side::Ask] {
+            let (before, rung, update_id) = (book.top(), book.rung_at(side, 0), book.update_id());
+            let lots = book.lots[slot(rung)];
+            book.put(side, rung, lots + 1);
+            book.put(side, rung, lots);
+            book.mark_quoted(&mut rng);
+            assert_ne!(book.top(), before);
+            assert_eq!(book.update_id(), update_id + 3);
+        }
+        // What is new already stays as it is.
+        let rung = book.rung_at(Side::Bid, 0);
+        book.put(Side::Bid, rung, book.lots[slot(rung)] + 1);
+        let told = book.top();
+        book.mark_quoted(&mut rng);
+        assert_eq!((book.top(), book.quoted), (told, told));
     }
 
     /// Without diffs the price walks on, within its bounds.

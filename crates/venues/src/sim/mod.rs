@@ -211,6 +211,7 @@ impl SimMarket {
                 if !is_owed {
                     market.book.requote(&mut self.rng);
                 }
+                market.book.mark_quoted(&mut self.rng);
                 market.texts.write_quote(&market.book, out);
             }
             Step::Depth { market } => {
