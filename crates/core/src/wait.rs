@@ -28,7 +28,7 @@ const PACE_DENSE_NANOS: u64 = 1_000;
 /// Looks between two readings of the clock, each after a pause that leaves the core to its other hardware thread.
 const LOOKS: u32 = 16;
 /// The same under [`WaitStrategy::Spin`], without the pause: in it an event is not seen. `bench-pipeline latency` measures
-/// p50 15 ns less for it.
+/// p50 some 20 ns less for it (6 to 24 in five pairs of runs).
 const LOOKS_WITHOUT_PAUSE: u32 = 256;
 /// Spinning longer than this saves no wake-up at 100,000 events/s and more; measured.
 const SPIN_NANOS_MAX: u64 = 50_000;
