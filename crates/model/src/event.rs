@@ -3,7 +3,7 @@
 //! Hot path: building and reading an event is shifts and loads only. The packing is private to this file; the rest of
 //! the project sees [`EventHead`] and [`EventBody`].
 
-use crate::decimal::Decimal;
+use crate::decimal::{Decimal, SCALE_MAX};
 use crate::ids::{InstrumentId, VenueSeq};
 use crate::kinds::{
     Book, BookAction, EventBody, EventHead, EventKind, Flags, Gap, GapReason, Level, Quote, Side, Status, StatusCode,
@@ -203,6 +203,24 @@ impl Event {
             _ => 0,
         };
         std::array::from_fn(|at| if at < count { self.decimal(at, at) } else { None })
+    }
+
+    /// Whether it is a trade, a quote or a level whose decimals are all there, prices at `price` decimals and sizes at
+    /// `size`. Costs less than asking [`Event::decimals`]: one comparison.
+    #[inline]
+    #[must_use]
+    pub fn is_at_scales(&self, price: u8, size: u8) -> bool {
+        let fields = match self.kind() {
+            EventKind::Trade | EventKind::Level => 2,
+            EventKind::Quote => 4,
+            _ => return false,
+        };
+        if price > SCALE_MAX || size > SCALE_MAX {
+            return false;
+        }
+        let two = u32::from(price) | u32::from(size) << 5;
+        let differ = (self.tag >> FIELD[0]) ^ (two | two << 10);
+        differ & ((1 << (5 * fields)) - 1) == 0
     }
 
     /// The event as 64 bytes for files of ours, little-endian, field by field in the order of the struct.
@@ -472,7 +490,7 @@ mod tests {
     proptest! {
         /// Nothing is lost by packing: every field reads back, digits and absences included.
         #[test]
-        fn packing_loses_nothing(body in body(), venue_ts in time(), recv_ts in time(), instrument in any::<u32>(), bits in 0u8..32) {
+        fn packing_loses_nothing(body in body(), venue_ts in time(), recv_ts in time(), instrument in any::<u32>(), bits in 0u8..32, scales in any::<[u8; 2]>()) {
             let head = EventHead { instrument: InstrumentId(instrument), venue_ts, recv_ts, flags: Flags::from_bits(bits) };
             let event = Event::new(head, body);
             prop_assert_eq!(event.head(), head);
@@ -483,10 +501,37 @@ mod tests {
                 _ => [None; 4],
             };
             prop_assert_eq!(event.decimals(), expected);
+            let there = match body {
+                EventBody::Trade(_) | EventBody::Level(_) => 2,
+                EventBody::Quote(_) => 4,
+                _ => 0,
+            };
+            let scale = |at: usize| expected[at].map_or(31, Decimal::scale);
+            for (price, size) in [(scales[0], scales[1]), (scale(0), scale(1))] {
+                let is_at = |at: usize| scale(at) == [price, size][at % 2] && expected[at].is_some();
+                prop_assert_eq!(event.is_at_scales(price, size), there > 0 && (0..there).all(is_at));
+            }
             // Debug compares scales too; `==` on decimals compares values only.
             prop_assert_eq!(format!("{:?}", event.body()), format!("{body:?}"));
             prop_assert_eq!(event.trade(), if let EventBody::Trade(trade) = body { Some(trade) } else { None });
             prop_assert_eq!(Event::from_bytes(&event.to_bytes()), Some(event));
+        }
+
+        #[test]
+        fn a_quote_is_at_the_scales_of_all_its_decimals(mantissas in any::<[i32; 4]>(), scales in [0u8..=30, 0u8..=30], odd in 0usize..4) {
+            let values = [0, 1, 2, 3].map(|at| Decimal::new(mantissas[at].into(), scales[at % 2]));
+            let quote = |values: [Option<Decimal>; 4]| {
+                let head = EventHead { instrument: InstrumentId(1), venue_ts: None, recv_ts: None, flags: Flags::NONE };
+                let [bid, bid_size, ask, ask_size] = values;
+                Event::new(head, EventBody::Quote(Quote { bid, bid_size, ask, ask_size, venue_seq: None }))
+            };
+            let [price, size] = scales;
+            prop_assert!(quote(values).is_at_scales(price, size));
+            for other in [None, Decimal::new(1, (scales[odd % 2] + 1) % 31)] {
+                let mut values = values;
+                values[odd] = other;
+                prop_assert!(!quote(values).is_at_scales(price, size));
+            }
         }
 
         /// Bytes from a file are an event that can be looked at, or none.

@@ -123,6 +123,12 @@ impl InstrumentMap {
             return Values::of(event).is_empty().then_some(None);
         }
         let local = self.locals.get((id.0 as usize).checked_sub(1)?)?.as_ref()?;
+        if let Some(oldest) = local.rows.first()
+            && event.is_at_scales(oldest.scales.price, oldest.scales.size)
+        {
+            // Nearly every event: nothing has to be unpacked.
+            return Some(Some(*oldest));
+        }
         let values = Values::of(event);
         let row = local.rows.iter().find(|row| values.fit(row.scales))?;
         Some(Some(*row))

@@ -93,28 +93,23 @@ impl Plan {
         let mut planned = Planned::Ready;
         let (mut refused, mut reason): (Vec<Seq>, Option<&'static str>) = (Vec::new(), None);
         let (mut last, mut slots) = (0, 0);
-        for (seq, event) in events() {
+        // From within: the blocks of a batch are run through one by one, not asked for the next event.
+        events().for_each(|(seq, event)| {
             if event.kind().is_slot() {
                 slots += 1;
-                continue;
+                return;
             }
             match obstacle(seq, event, layout, map) {
-                Ok(()) => {}
-                Err(None) => {
-                    planned = Planned::NeedsRows;
-                    continue;
-                }
+                Ok(()) if self.groups.get(last).is_some_and(|group| group.holds(event)) => {}
+                Ok(()) => last = self.group_of(seq, event),
+                Err(None) => planned = Planned::NeedsRows,
                 Err(Some(why)) => {
                     if *reason.get_or_insert(why) == why {
                         refused.push(seq);
                     }
-                    continue;
                 }
             }
-            if !self.groups.get(last).is_some_and(|group| group.holds(event)) {
-                last = self.group_of(seq, event);
-            }
-        }
+        });
         match reason {
             None if slots > 0 => self.add_records(events(), layout, map, planned),
             None => Ok(planned),

@@ -16,6 +16,7 @@ use feedd_model::{Event, Seq};
 use futures_util::SinkExt;
 use futures_util::future::join;
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use tokio_postgres::{CopyInSink, SimpleQueryMessage, Statement};
 
@@ -120,13 +121,20 @@ impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> 
         if group.place.table.is_derived() {
             return self.send_records(copy, encoder, group).await;
         }
-        let rows = group.rows((self.events)());
-        for (seq, event) in rows.take_while(|(seq, _)| *seq <= self.until) {
-            let whose = self.whose(event).ok_or_else(|| Fault::of_connection("an instrument row has vanished"))?;
-            encoder.push(self.start, seq.0, whose, event);
-            if let Some(piece) = encoder.piece() {
+        let mut rows = group.rows((self.events)()).take_while(|(seq, _)| *seq <= self.until);
+        loop {
+            // From within, as far as a piece goes: the blocks of a batch are run through one by one.
+            let full = rows.try_for_each(|(seq, event)| {
+                let Some(whose) = self.whose(event) else {
+                    return ControlFlow::Break(Err(Fault::of_connection("an instrument row has vanished")));
+                };
+                encoder.push(self.start, seq.0, whose, event);
+                encoder.piece().map_or(ControlFlow::Continue(()), |piece| ControlFlow::Break(Ok(piece)))
+            });
+            match full {
                 // The server works on the last piece while the next one is encoded.
-                copy.send(piece).await?;
+                ControlFlow::Break(piece) => copy.send(piece?).await?,
+                ControlFlow::Continue(()) => break,
             }
         }
         copy.send(encoder.end()).await?;
