@@ -3,7 +3,7 @@
 use crate::Interrupt;
 use crate::cli::AllArgs;
 use crate::machine::Machine;
-use crate::report::{Report, Table};
+use crate::report::{LIMIT_HEAD, Report, Table};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -230,10 +230,13 @@ impl All {
                 let text = |field: &str| goal[field].as_str().unwrap_or("not measured").to_owned();
                 let figure =
                     |field: &str| goal[field].as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
-                rows.push(vec![text("name"), text("what"), figure("value"), figure("target"), text("verdict")]);
+                let limit = &goal["limit"];
+                let limit = limit["value"].as_f64().zip(limit["whose"].as_str());
+                let limit = limit.map(|(value, whose)| format!("{value:.2}: {whose}")).unwrap_or_default();
+                rows.push(vec![text("name"), text("what"), figure("value"), figure("target"), text("verdict"), limit]);
             }
         }
-        Table { heads: vec!["goal", "what", "figure", "target", "verdict"], rows }
+        Table { heads: vec!["goal", "what", "figure", "target", "verdict", LIMIT_HEAD], rows }
     }
 
     /// One document, with a chart beside it for each part, in a folder named as the document.

@@ -71,9 +71,10 @@ impl Contest {
         Spread::of(self.kept().map(rate_ratio))
     }
 
-    /// How busy the server was with our rows.
-    pub(crate) fn saturation(&self) -> Option<Spread> {
-        Spread::of(self.kept().map(|(a, _)| a.saturation()))
+    /// A figure of ours and of theirs; `None` when no pair counts.
+    pub(crate) fn ways(&self, figure: fn(&Run) -> f64) -> [Option<Spread>; 2] {
+        let runs = || self.kept();
+        [Spread::of(runs().map(|(a, _)| figure(a))), Spread::of(runs().map(|(_, b)| figure(b)))]
     }
 
     /// Our client's CPU time a row over theirs; `None` when no pair counts.
@@ -211,7 +212,7 @@ mod tests {
         let pairs = [(run(100, 50), run(200, 55)), (run(100, 90), run(100, 200)), (run(100, 116), run(100, 100))];
         let same = contest(Keep::SameServerCpu, &pairs);
         assert_eq!((same.ratio().unwrap().median, same.kept().count()), (2.0, 1));
-        assert_eq!(same.saturation().unwrap().median, 0.5);
+        assert_eq!(same.ways(Run::saturation).map(|way| (way.unwrap().median * 1e3).round()), [500.0, 275.0]);
         assert!(!same.is_disturbed());
         let all = contest(Keep::All, &pairs);
         assert_eq!((all.ratio().unwrap().median, all.kept().count()), (1.0, 3));

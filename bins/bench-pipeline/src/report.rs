@@ -10,6 +10,9 @@ use std::io::{self, Write};
 /// Version of the JSON. 2: `cases` and `ratios` in every report.
 const VERSION: u32 = 2;
 
+/// Head of the column that [`Limit`]s stand in.
+pub(crate) const LIMIT_HEAD: &str = "the same of what does less";
+
 /// A figure with what is wanted of it. Where the gate lies above the target, less is better.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal {
@@ -26,7 +29,7 @@ impl Goal {
     }
 
     fn verdict(&self, value: f64) -> &'static str {
-        let reaches = |limit: f64| if self.is_at_most() { value <= limit } else { value >= limit };
+        let reaches = |bound: f64| if self.is_at_most() { value <= bound } else { value >= bound };
         match (reaches(self.target), reaches(self.gate), self.is_at_most()) {
             (true, ..) => "reached",
             (false, true, false) => "above the gate",
@@ -36,10 +39,27 @@ impl Goal {
         }
     }
 
-    /// A limit for people.
-    fn limit(&self, limit: f64) -> String {
+    /// Target or gate for people.
+    fn bound(&self, bound: f64) -> String {
         let at_most = if self.is_at_most() { "at most " } else { "" };
-        format!("{at_most}{limit:.2}")
+        format!("{at_most}{bound:.2}")
+    }
+}
+
+/// What stops a goal on this machine: the same figure of something that does less, measured in the same run.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    /// The goal's name.
+    pub(crate) goal: &'static str,
+    /// Whose figure.
+    pub(crate) whose: &'static str,
+    pub(crate) value: Option<f64>,
+}
+
+impl Limit {
+    /// For people.
+    fn text(&self) -> Option<String> {
+        Some(format!("{:.2}: {}", self.value?, self.whose))
     }
 }
 
@@ -76,6 +96,8 @@ pub(crate) struct Report {
     /// Whether those say all that the cases and ratios say.
     pub(crate) tables_say_all: bool,
     pub(crate) goals: Vec<(Goal, Option<f64>)>,
+    /// Of some of those goals.
+    pub(crate) limits: Vec<Limit>,
     /// More for machines.
     pub(crate) figures: Map<String, Value>,
 }
@@ -93,6 +115,7 @@ impl Report {
             tables: Vec::new(),
             tables_say_all: false,
             goals: Vec::new(),
+            limits: Vec::new(),
             figures: Map::new(),
         }
     }
@@ -102,11 +125,16 @@ impl Report {
         self.ratios.iter().find(|(name, _)| name == key).and_then(|(_, spread)| Some((*spread)?.median))
     }
 
+    fn limit(&self, goal: &Goal) -> Option<&Limit> {
+        self.limits.iter().find(|limit| limit.goal == goal.name)
+    }
+
     pub(crate) fn json(&self) -> Value {
         let goals = self.goals.iter().map(|(goal, value)| {
             json!({
                 "name": goal.name, "what": goal.what, "value": value, "target": goal.target, "gate": goal.gate,
                 "verdict": value.map(|value| goal.verdict(value)),
+                "limit": self.limit(goal).map(|limit| json!({ "whose": limit.whose, "value": limit.value })),
             })
         });
         let cases = self.cases.iter().map(|figure| {
@@ -204,10 +232,11 @@ impl Report {
         let rows = self.goals.iter().map(|(goal, value)| {
             let figure = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
             let verdict = value.map_or("not measured", |value| goal.verdict(value));
-            let (target, gate) = (goal.limit(goal.target), goal.limit(goal.gate));
-            vec![goal.name.to_owned(), goal.what.to_owned(), figure, target, gate, verdict.to_owned()]
+            let (target, gate) = (goal.bound(goal.target), goal.bound(goal.gate));
+            let limit = self.limit(goal).and_then(Limit::text).unwrap_or_default();
+            vec![goal.name.to_owned(), goal.what.to_owned(), figure, target, gate, verdict.to_owned(), limit]
         });
-        Table { heads: vec!["goal", "what", "figure", "target", "gate", "verdict"], rows: rows.collect() }
+        Table { heads: vec!["goal", "what", "figure", "target", "gate", "verdict", LIMIT_HEAD], rows: rows.collect() }
     }
 }
 
@@ -251,14 +280,28 @@ mod tests {
             assert_eq!(goal.verdict(value), verdict, "{value}");
         }
         assert_eq!(goal.verdict(f64::NAN), "below the gate");
-        assert_eq!(goal.limit(goal.gate), "0.80");
+        assert_eq!(goal.bound(goal.gate), "0.80");
         let goal = Goal { name: "G", what: "w", target: 0.8, gate: 0.95 };
         let cases = [(0.8, "reached"), (0.81, "within the gate"), (0.95, "within the gate"), (0.96, "beyond the gate")];
         for (value, verdict) in cases {
             assert_eq!(goal.verdict(value), verdict, "{value}");
         }
         assert_eq!(goal.verdict(f64::NAN), "beyond the gate");
-        assert_eq!(goal.limit(goal.gate), "at most 0.95");
+        assert_eq!(goal.bound(goal.gate), "at most 0.95");
+    }
+
+    #[test]
+    fn a_limit_stands_beside_its_goal() {
+        let mut report = Report::new("c", Machine::look(&std::env::temp_dir()));
+        let goal = |name| Goal { name, what: "w", target: 0.95, gate: 0.8 };
+        report.goals = ["A", "B", "C"].map(|name| (goal(name), Some(0.9))).into();
+        report.limits =
+            [("B", Some(0.912)), ("C", None)].map(|(goal, value)| Limit { goal, whose: "psql", value }).into();
+        let shown: Vec<String> = report.goals_table().rows.iter().map(|row| row[6].clone()).collect();
+        assert_eq!(shown, ["", "0.91: psql", ""]);
+        let goals = report.json()["goals"].clone();
+        assert_eq!(goals[1]["limit"], json!({ "whose": "psql", "value": 0.912 }));
+        assert!(goals[0]["limit"].is_null() && goals[2]["limit"]["value"].is_null());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::cli::{HotPathArgs, WaitArg};
 use crate::limits::two_cores;
 use crate::machine::Machine;
 use crate::processes;
-use crate::report::{Goal, Report};
+use crate::report::{Goal, Limit, Report};
 use crate::rounds::{Case, NS_PER_EVENT, Plan, Ratio, Sample, Side};
 use crate::trades::Trades;
 use anyhow::{Result, ensure};
@@ -59,6 +59,7 @@ enum Way {
 
 const BARE: &str = "rtrb";
 const PIPELINE: &str = "pipeline";
+const BARE_BURST_1: &str = "rtrb_burst_1_over_burst_64";
 
 const CONTENDERS: [Contender; 13] = [
     Contender { key: BARE, name: "bare rtrb, chunks", part: 1, way: Way::Ring { burst: None } },
@@ -96,10 +97,11 @@ const fn channel(key: &'static str, name: &'static str, part: u64, producers: us
     Contender { key, name, part, way: Way::Channel { producers, use_ } }
 }
 
-const RATIOS: [Ratio; 11] = [
+const RATIOS: [Ratio; 12] = [
     ratio("pipeline_over_rtrb", PIPELINE, BARE),
     ratio("burst_1_over_rtrb_burst_1", "pipeline_burst_1", "rtrb_burst_1"),
     ratio("burst_1_over_burst_64", "pipeline_burst_1", PIPELINE),
+    ratio(BARE_BURST_1, "rtrb_burst_1", PIPELINE),
     ratio("producers_2_over_1", "pipeline_2_producers", PIPELINE),
     ratio("producers_4_over_1", "pipeline_4_producers", PIPELINE),
     ratio("lane_over_pipeline", "pipeline_lane", PIPELINE),
@@ -147,6 +149,8 @@ pub(crate) fn measure(args: &HotPathArgs, interrupt: &Interrupt) -> Result<Repor
         one_process(args, interrupt, &mut report, &place)?;
     }
     report.goals = GOALS.map(|(goal, key)| (goal, report.ratio(key))).into();
+    let whose = "bare rtrb, one event a publish / bursts of 64 of feedd";
+    report.limits.push(Limit { goal: "H2", whose, value: report.ratio(BARE_BURST_1) });
     Ok(report)
 }
 

@@ -12,7 +12,7 @@ use crate::Interrupt;
 use crate::cli::{LatencyArgs, WaitsArg};
 use crate::limits::two_cores;
 use crate::machine::Machine;
-use crate::report::{Goal, Report, Table};
+use crate::report::{Goal, Limit, Report, Table};
 use crate::rounds::{Case, NS, Plan, Rounds, Sample, Side};
 use crate::spread::Spread;
 use anyhow::{Result, bail};
@@ -232,12 +232,12 @@ fn tell(report: &mut Report, rounds: &Rounds, contenders: &[Contender], idle: &[
     ];
     rounds.tell(report, &[]);
     let (spin_1m, bare_1m) = ("spin_1m_hand_over", "spin_1m_bare");
-    let over_ping_pong = rounds.over_ping_pong(spin_1m);
+    let [over_ping_pong, bare_over_ping_pong] = [spin_1m, bare_1m].map(|case| rounds.over_ping_pong(case));
     let over_bare = |detail| Spread::of(rounds.detail_pairs([spin_1m, bare_1m], detail).iter().map(|[a, b]| a / b));
     // What stops it: the bare ring by the same clock.
     let limits = [
         ("hand_over_1m_spin_over_ping_pong", "p50 of the hand-over / core to core", over_ping_pong),
-        ("bare_ring_1m_spin_over_ping_pong", "p50 of the bare ring / core to core", rounds.over_ping_pong(bare_1m)),
+        ("bare_ring_1m_spin_over_ping_pong", "p50 of the bare ring / core to core", bare_over_ping_pong),
         ("hand_over_1m_spin_p50_over_bare_ring", "p50 of the hand-over / bare ring", over_bare("stamp_p50")),
         ("hand_over_1m_spin_p99_over_bare_ring", "p99 of the hand-over / bare ring", over_bare("stamp_p99")),
     ];
@@ -263,6 +263,7 @@ fn tell(report: &mut Report, rounds: &Rounds, contenders: &[Contender], idle: &[
         (L4, adaptive.and_then(|idle| median(idle.between_bursts))),
         (L5, adaptive.and_then(|idle| median(idle.silence))),
     ];
+    report.limits.push(Limit { goal: L1.name, whose: "bare ring / core to core", value: median(bare_over_ping_pong) });
     let json = |spread: Option<Spread>| json!(spread.map(Spread::json));
     let idle = idle.iter().map(|idle| {
         let figures = json!({

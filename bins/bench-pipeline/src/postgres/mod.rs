@@ -14,7 +14,7 @@ use crate::cli::{LayoutArg, PostgresArgs, ServerArgs};
 use crate::contest::{Contest, Keep, ratios_table, ways_table};
 use crate::machine::Machine;
 use crate::meter::Run;
-use crate::report::{Goal, Report};
+use crate::report::{Goal, Limit, Report};
 use crate::spread::Spread;
 use crate::trades::Trades;
 use anyhow::Result;
@@ -165,6 +165,11 @@ pub(crate) fn cost(server: &ServerArgs, layout: Layout, trades: &Trades) -> Resu
     Ok((run, bytes.parse()?))
 }
 
+/// A median over another one.
+fn over(ours: Option<Spread>, theirs: Option<Spread>) -> Option<f64> {
+    Some(ours?.median / theirs?.median)
+}
+
 fn psql_name(file_rows: usize, rows: usize) -> String {
     if file_rows == rows { "psql \\copy, one file".to_owned() } else { format!("psql \\copy, {file_rows} rows a file") }
 }
@@ -244,6 +249,9 @@ fn report(
         report.warnings.push("something else used the cores: psql's own backend had to wait; measure again".to_owned());
     }
     let client_cpu = copied.as_ref().and_then(Contest::client_cpu_ratio);
+    let [_, psql] = contests[0].ways(Run::client_us_per_row);
+    let copy_writer = copied.as_ref().and_then(|contest| contest.ways(Run::client_us_per_row)[1]);
+    let psql_cpu = over(psql, copy_writer);
     contests.extend(copied);
     report.tables = vec![ways_table(&contests), ratios_table(&contests)];
     report.tables_say_all = true;
@@ -252,13 +260,24 @@ fn report(
     report.goals = vec![
         (G1, median(contests[0].ratio())),
         (G2, median(contests[1].ratio())),
-        (G3, median(contests[0].saturation())),
+        (G3, median(contests[0].ways(Run::saturation)[0])),
     ];
+    let [_, psql] = contests[0].ways(Run::saturation);
+    report.limits.push(Limit { goal: G3.name, whose: "psql, one COPY and COMMIT for all rows", value: median(psql) });
     // These goals are the default layout's.
     if args.layout == LayoutArg::Compact {
         report.ratios.push(("client_cpu_over_copy_writer".to_owned(), client_cpu));
         report.goals.push((G4, median(client_cpu)));
         report.goals.push((G6, median(contests[3].ratio())));
+        let [[_, psql], [_, insert]] = [&contests[0], &contests[3]].map(|contest| contest.ways(Run::rows_per_s));
+        report.limits.extend([
+            Limit { goal: G4.name, whose: "psql, which sends bytes that are ready / the COPY writer", value: psql_cpu },
+            Limit {
+                goal: G6.name,
+                whose: "psql, which sends bytes that are ready / INSERT",
+                value: over(psql, insert),
+            },
+        ]);
     }
     let totals = &bench.trades.totals;
     report.figures.extend([
