@@ -70,6 +70,8 @@ pub(super) struct Look {
     /// Frames or events that were not recorded as they came: rejected, unknown, dropped, taken for known; gaps.
     pub(super) bad: u64,
     pub(super) accepted: u64,
+    /// Events that will be accepted of the frames above, and of the recorder's own.
+    pub(super) due: u64,
     /// `None` without a journal.
     pub(super) durable: Option<u64>,
     /// Written to the sink, and stored by it.
@@ -151,7 +153,11 @@ pub(super) fn record(mut asked: Asked) -> Result<()> {
                 observer.start();
                 answer(Ok(()))?;
             }
-            Request::Hops => answer(observer.end())?,
+            Request::Hops => {
+                // What was reached since the thread last looked is asked for as well.
+                note_now(&watched, &observer);
+                answer(observer.end())?;
+            }
             Request::End => {
                 let troubles = run.take().context("ended twice").and_then(end);
                 answer(troubles.map(|troubles| Ended { troubles, look: look(&watched, began) }))?;
@@ -187,15 +193,18 @@ fn end(run: Run) -> Result<Vec<String>> {
 
 /// Notes what is durable and stored, until it is over.
 fn note(watched: &Watched, observer: &Observer, ended: &AtomicBool) {
-    let clock = SystemClock::new();
     while !ended.load(Ordering::Relaxed) {
         if observer.is_on() {
-            let durable = watched.journal.as_ref().map_or(0, |journal| journal.counters.durable_seq.get());
-            let stored = watched.sinks.iter().map(|sink| sink.counters.stored_seq.get()).min().unwrap_or(0);
-            observer.reached(durable, stored, clock.wall().0);
+            note_now(watched, observer);
         }
         std::thread::sleep(LOOK);
     }
+}
+
+fn note_now(watched: &Watched, observer: &Observer) {
+    let durable = watched.journal.as_ref().map_or(0, |journal| journal.counters.durable_seq.get());
+    let stored = watched.sinks.iter().map(|sink| sink.counters.stored_seq.get()).min().unwrap_or(0);
+    observer.reached(durable, stored, SystemClock::new().wall().0);
 }
 
 fn look(watched: &Watched, began: Instant) -> Look {
@@ -218,7 +227,12 @@ fn look(watched: &Watched, began: Instant) -> Look {
         look.snapshots += snapshots;
         look.frames += counters.frames_decoded.get().saturating_sub(snapshots);
         look.bad += counters.frames_rejected.total() + counters.frames_unknown.get() + counters.events_rejected.total();
-        look.bad += counters.events_dropped.total() + counters.events_duplicate.get() + counters.gaps.get();
+        let kept_out = counters.events_dropped.total() + counters.events_duplicate.get();
+        look.bad += kept_out + counters.gaps.get();
+        // Read after the frames, which are counted after their events: where as many are accepted, nothing of those frames is
+        // on its way.
+        let made = counters.events_decoded.get() + counters.events_own.get();
+        look.due += made.saturating_sub(kept_out + counters.events_rejected.total());
         look.blocked_ns += counters.blocked_ns.get();
         look.live += session.connections_live.get();
         look.closed += session.connections_closed.get();

@@ -302,7 +302,8 @@ impl<'a> Stand<'a> {
             let (sent, look) = (self.generator.look()?, self.recorder.look()?);
             let wanted = sent.made - self.made_before - self.sent_before;
             let is_durable = look.durable.is_none_or(|durable| durable == look.accepted);
-            if wanted == look.frames && is_durable && look.accepted <= look.written + look.buffered {
+            let is_accepted = wanted == look.frames && look.accepted == look.due;
+            if is_accepted && is_durable && look.accepted <= look.written + look.buffered {
                 return Ok(());
             }
             ensure!(
