@@ -6,10 +6,11 @@ use common::report;
 use serde_json::Value;
 use std::process::Command;
 
-const RATIOS: [&str; 11] = [
+const RATIOS: [&str; 12] = [
     "pipeline_over_rtrb",
     "burst_1_over_rtrb_burst_1",
     "burst_1_over_burst_64",
+    "rtrb_burst_1_over_burst_64",
     "producers_2_over_1",
     "producers_4_over_1",
     "lane_over_pipeline",
