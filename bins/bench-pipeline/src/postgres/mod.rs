@@ -262,8 +262,12 @@ fn report(
         (G2, median(contests[1].ratio())),
         (G3, median(contests[0].ways(Run::saturation)[0])),
     ];
-    let [_, psql] = contests[0].ways(Run::saturation);
-    report.limits.push(Limit { goal: G3.name, whose: "psql, one COPY and COMMIT for all rows", value: median(psql) });
+    let [_, saturation] = contests[0].ways(Run::saturation);
+    let [[_, psql], [_, with_ledger]] = [&contests[1], &contests[4]].map(|contest| contest.ways(Run::rows_per_s));
+    report.limits = vec![
+        Limit { goal: G2.name, whose: "psql that moves a ledger's row, too / psql", value: over(with_ledger, psql) },
+        Limit { goal: G3.name, whose: "psql, one COPY and COMMIT for all rows", value: median(saturation) },
+    ];
     // These goals are the default layout's.
     if args.layout == LayoutArg::Compact {
         report.ratios.push(("client_cpu_over_copy_writer".to_owned(), client_cpu));
