@@ -1,9 +1,10 @@
-//! The limit of the pipeline: the bare ring.
+//! The limits of the pipeline: the bare ring, and the same whose reader keeps what it reads.
 
 use super::work::{Sums, Work};
 use crate::meter::thread_cpu;
 use anyhow::{Context, Result, anyhow, ensure};
 use feedd_core::affinity::pin;
+use feedd_core::block::BLOCK_EVENTS_MAX;
 use feedd_core::wait::pace;
 use feedd_model::Event;
 use std::sync::{Arc, Barrier};
@@ -14,6 +15,16 @@ const PACED_BELOW: usize = 64;
 /// Events read at most at once.
 const READ: usize = 256;
 
+/// What the reader does with the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// Sums them where they lie in the ring.
+    InPlace,
+    /// Copies them into memory of a block's size, and sums them there when it is full: whoever hands events on to others
+    /// cannot leave them in the ring.
+    Kept,
+}
+
 /// Chunks of `write` events through one ring, and nothing else: what the pipeline cannot beat by much.
 ///
 /// # Errors
@@ -22,6 +33,7 @@ pub(crate) fn ring(
     cores: Option<[usize; 2]>,
     slots: usize,
     write: usize,
+    reads: Reads,
     ready: &[Event],
     events: u64,
 ) -> Result<Work> {
@@ -48,7 +60,8 @@ pub(crate) fn ring(
         line.wait();
         let (begin, cpu) = (Instant::now(), thread_cpu());
         let mut sums = Sums::default();
-        while sums.events < events {
+        let (mut taken, mut kept) = (0, Vec::with_capacity(BLOCK_EVENTS_MAX));
+        while taken < events {
             let waiting = reader.slots().min(READ);
             if waiting == 0 {
                 std::hint::spin_loop();
@@ -56,13 +69,21 @@ pub(crate) fn ring(
             }
             let chunk = reader.read_chunk(waiting)?;
             let (first, second) = chunk.as_slices();
-            first.iter().chain(second).for_each(|event| sums.add(event));
+            match reads {
+                Reads::InPlace => first.iter().chain(second).for_each(|event| sums.add(event)),
+                Reads::Kept => [first, second].iter().for_each(|part| kept.extend_from_slice(part)),
+            }
             chunk.commit_all();
+            taken += waiting as u64;
+            if kept.len() > BLOCK_EVENTS_MAX - READ {
+                kept.drain(..).for_each(|event| sums.add(&event));
+            }
             // As the batching thread: a reader that polls in a tight loop slows a writer of single events.
             if waiting < PACED_BELOW {
                 pace(waiting);
             }
         }
+        kept.iter().for_each(|event| sums.add(event));
         Ok::<_, anyhow::Error>((begin.elapsed(), thread_cpu().saturating_sub(cpu), sums))
     });
     let (producer_wall, producer_cpu) = producer.join().map_err(|_| anyhow!("the producer panicked"))??;

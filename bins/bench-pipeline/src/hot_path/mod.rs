@@ -15,6 +15,7 @@ use crate::report::{Goal, Limit, Report};
 use crate::rounds::{Case, NS_PER_EVENT, Plan, Ratio, Sample, Side};
 use crate::trades::Trades;
 use anyhow::{Result, ensure};
+use bare::Reads;
 use channels::Use;
 use feedd_core::wait::WaitStrategy;
 use pipeline::{Setup, Store};
@@ -45,6 +46,7 @@ enum Way {
     /// `burst`: events published at once; those of the command line when `None`.
     Ring {
         burst: Option<usize>,
+        reads: Reads,
     },
     Pipeline {
         producers: usize,
@@ -59,16 +61,13 @@ enum Way {
 
 const BARE: &str = "rtrb";
 const PIPELINE: &str = "pipeline";
+const BARE_KEPT: &str = "rtrb_kept_over_rtrb";
 const BARE_BURST_1: &str = "rtrb_burst_1_over_burst_64";
 
-const CONTENDERS: [Contender; 13] = [
-    Contender { key: BARE, name: "bare rtrb, chunks", part: 1, way: Way::Ring { burst: None } },
-    Contender {
-        key: "rtrb_burst_1",
-        name: "bare rtrb, one event a publish",
-        part: 4,
-        way: Way::Ring { burst: Some(1) },
-    },
+const CONTENDERS: [Contender; 14] = [
+    ring(BARE, "bare rtrb, chunks", 1, None, Reads::InPlace),
+    ring("rtrb_kept", "bare rtrb, chunks, kept by the reader", 1, None, Reads::Kept),
+    ring("rtrb_burst_1", "bare rtrb, one event a publish", 4, Some(1), Reads::InPlace),
     pipeline(PIPELINE, "feedd, 1 producer, null", 1, 1, None, Store::Null),
     pipeline("pipeline_burst_1", "feedd, 1 producer, one event a publish, null", 4, 1, Some(1), Store::Null),
     pipeline("pipeline_2_producers", "feedd, 2 producers, null", 1, 2, None, Store::Null),
@@ -81,6 +80,10 @@ const CONTENDERS: [Contender; 13] = [
     channel("source_best", "tokio channel, recv_many", 20, 1, Use::Best),
     channel("source_4_producers", "tokio channel, one by one, 4 producers", 50, 4, Use::AsDocumented),
 ];
+
+const fn ring(key: &'static str, name: &'static str, part: u64, burst: Option<usize>, reads: Reads) -> Contender {
+    Contender { key, name, part, way: Way::Ring { burst, reads } }
+}
 
 const fn pipeline(
     key: &'static str,
@@ -97,8 +100,9 @@ const fn channel(key: &'static str, name: &'static str, part: u64, producers: us
     Contender { key, name, part, way: Way::Channel { producers, use_ } }
 }
 
-const RATIOS: [Ratio; 12] = [
+const RATIOS: [Ratio; 13] = [
     ratio("pipeline_over_rtrb", PIPELINE, BARE),
+    ratio(BARE_KEPT, "rtrb_kept", BARE),
     ratio("burst_1_over_rtrb_burst_1", "pipeline_burst_1", "rtrb_burst_1"),
     ratio("burst_1_over_burst_64", "pipeline_burst_1", PIPELINE),
     ratio(BARE_BURST_1, "rtrb_burst_1", PIPELINE),
@@ -150,7 +154,10 @@ pub(crate) fn measure(args: &HotPathArgs, interrupt: &Interrupt) -> Result<Repor
     }
     report.goals = GOALS.map(|(goal, key)| (goal, report.ratio(key))).into();
     let whose = "bare rtrb, one event a publish / bursts of 64 of feedd";
-    report.limits.push(Limit { goal: "H2", whose, value: report.ratio(BARE_BURST_1) });
+    report.limits = vec![
+        Limit { goal: "H1", whose: "bare rtrb, kept by the reader / read in place", value: report.ratio(BARE_KEPT) },
+        Limit { goal: "H2", whose, value: report.ratio(BARE_BURST_1) },
+    ];
     Ok(report)
 }
 
@@ -181,7 +188,9 @@ fn one_process(args: &HotPathArgs, interrupt: &Interrupt, report: &mut Report, p
         let contender = contenders[at];
         let events = (args.events / contender.part).max(EVENTS_MIN);
         let work = match contender.way {
-            Way::Ring { burst } => bare::ring(cores, ring, burst.unwrap_or(bursts), &trades.events, events),
+            Way::Ring { burst, reads } => {
+                bare::ring(cores, ring, burst.unwrap_or(bursts), reads, &trades.events, events)
+            }
             Way::Pipeline { producers, burst, store } => {
                 let burst = burst.unwrap_or(bursts);
                 let setup = Setup { producers, burst, ring, wait: wait(args.wait), cores, store };
@@ -219,7 +228,7 @@ fn sample(way: &Way, work: &Work) -> Sample {
     ];
     Sample {
         value: work.ns_per_event(),
-        core_share: matches!(way, Way::Ring { burst: None }).then(|| shares.fold(work.consumer_share, f64::min)),
+        core_share: matches!(way, Way::Ring { burst: None, .. }).then(|| shares.fold(work.consumer_share, f64::min)),
         details: details.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<Map<_, _>>(),
     }
 }
