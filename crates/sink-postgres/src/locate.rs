@@ -3,7 +3,7 @@
 
 use crate::encode::Start;
 use crate::error::{Blame, Fault, SINK, unavailable};
-use crate::transaction::{At, End, Ended};
+use crate::transaction::{At, End, Ended, Scope};
 use crate::writer::Writer;
 use feedd_core::SinkError;
 use feedd_model::{Event, Seq};
@@ -73,9 +73,11 @@ impl Writer {
         what: &str,
     ) -> Result<Option<(At, Fault)>, SinkError> {
         let client = self.client().await?;
-        match self.attempt(client, events, start, guard, End::Try, until).await {
+        match self.attempt(client, events, Scope::All, start, guard, End::Try { until }).await {
             Ok(Ended::Passed) => Ok(None),
-            Ok(Ended::Guarded) => Err(unavailable(what, "the ledger was moved while a refused row was looked for")),
+            Ok(Ended::Guarded | Ended::Unplanned) => {
+                Err(unavailable(what, "the ledger was moved while a refused row was looked for"))
+            }
             Err(failure) if failure.fault.blame == Blame::Rows && failure.at != At::Begin => {
                 Ok(Some((failure.at, failure.fault)))
             }

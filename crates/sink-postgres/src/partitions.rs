@@ -58,6 +58,14 @@ impl Partitions {
         })
     }
 
+    /// Whether rows of a place can be written without [`Partitions::ensure`].
+    pub(crate) fn is_ensured(&self, place: Place) -> bool {
+        place.day.is_none_or(|day| {
+            let key = (place.table, day);
+            self.known.contains(&key) || self.denied.contains(&key)
+        })
+    }
+
     /// Makes the partitions that are missing. Where the role may not, or other partitions are in the way, the rows will
     /// go through the parent table.
     ///
@@ -69,9 +77,8 @@ impl Partitions {
         config: &PostgresConfig,
         places: impl Iterator<Item = Place>,
     ) -> Result<(), Fault> {
-        let wanted = places.filter_map(|place| place.day.map(|day| (place.table, day)));
-        let mut missing: Vec<_> =
-            wanted.filter(|key| !self.known.contains(key) && !self.denied.contains(key)).collect();
+        let missing = places.filter(|place| !self.is_ensured(*place));
+        let mut missing: Vec<_> = missing.filter_map(|place| place.day.map(|day| (place.table, day))).collect();
         if missing.is_empty() {
             return Ok(());
         }

@@ -66,6 +66,10 @@ pub(crate) enum Planned {
 #[derive(Default)]
 pub(crate) struct Plan {
     groups: Vec<Group>,
+    /// The group of the event that was looked at last.
+    last: usize,
+    /// Slots of derived records that were passed over.
+    slots: u64,
 }
 
 impl Plan {
@@ -75,6 +79,59 @@ impl Plan {
 
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
         self.groups.iter().map(|group| group.place)
+    }
+
+    /// Groups that have a row at or below `until`, by their first rows.
+    pub(crate) fn begun_by(&self, until: Seq) -> Vec<usize> {
+        (0..self.groups.len()).filter(|&at| self.groups[at].begins_by(until)).collect()
+    }
+
+    /// Plans for the first event of a batch alone: the others are looked at by [`Plan::add`] while they are written. False
+    /// when that event needs something before, or is a slot of a derived record.
+    pub(crate) fn begin(&mut self, first: Option<(Seq, &Event)>, layout: Layout, map: &mut InstrumentMap) -> bool {
+        self.clear();
+        first.is_some_and(|(seq, event)| matches!(self.add(seq, event, layout, map), Ok(Some(_))))
+    }
+
+    fn clear(&mut self) {
+        self.groups.clear();
+        (self.last, self.slots) = (0, 0);
+    }
+
+    /// The group of one event more; `None` for a slot of a derived record.
+    ///
+    /// # Errors
+    /// Why it cannot be stored as it is; `None` when its instrument row has to be made.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        seq: Seq,
+        event: &Event,
+        layout: Layout,
+        map: &mut InstrumentMap,
+    ) -> Result<Option<usize>, Option<&'static str>> {
+        if event.kind().is_slot() {
+            self.slots += 1;
+            return Ok(None);
+        }
+        obstacle(seq, event, layout, map)?;
+        if !self.groups.get(self.last).is_some_and(|group| group.holds(event)) {
+            self.last = self.group_of(seq, event);
+        }
+        Ok(Some(self.last))
+    }
+
+    /// Looks at the derived records of a batch whose other events have been added.
+    ///
+    /// # Errors
+    /// As [`Plan::build`].
+    pub(crate) fn add_records<'a, I: Iterator<Item = (Seq, &'a Event)>>(
+        &mut self,
+        events: &impl Fn() -> I,
+        layout: Layout,
+        map: &mut InstrumentMap,
+    ) -> Result<Planned, SinkError> {
+        if self.slots == 0 { Ok(Planned::Ready) } else { self.find_records(events(), layout, map) }
     }
 
     /// Looks at every event of a batch; those that cannot be stored are named before anything is written.
@@ -89,42 +146,36 @@ impl Plan {
         layout: Layout,
         map: &mut InstrumentMap,
     ) -> Result<Planned, SinkError> {
-        self.groups.clear();
+        self.clear();
         let mut planned = Planned::Ready;
         let (mut refused, mut reason): (Vec<Seq>, Option<&'static str>) = (Vec::new(), None);
-        let (mut last, mut slots) = (0, 0);
         // From within: the blocks of a batch are run through one by one, not asked for the next event.
-        events().for_each(|(seq, event)| {
-            if event.kind().is_slot() {
-                slots += 1;
-                return;
-            }
-            match obstacle(seq, event, layout, map) {
-                Ok(()) if self.groups.get(last).is_some_and(|group| group.holds(event)) => {}
-                Ok(()) => last = self.group_of(seq, event),
-                Err(None) => planned = Planned::NeedsRows,
-                Err(Some(why)) => {
-                    if *reason.get_or_insert(why) == why {
-                        refused.push(seq);
-                    }
+        events().for_each(|(seq, event)| match self.add(seq, event, layout, map) {
+            Ok(_) => {}
+            Err(None) => planned = Planned::NeedsRows,
+            Err(Some(why)) => {
+                if *reason.get_or_insert(why) == why {
+                    refused.push(seq);
                 }
             }
         });
         match reason {
-            None if slots > 0 => self.add_records(events(), layout, map, planned),
-            None => Ok(planned),
+            None => match self.add_records(events, layout, map)? {
+                Planned::Ready => Ok(planned),
+                Planned::NeedsRows => Ok(Planned::NeedsRows),
+            },
             Some(reason) => Err(SinkError::Refused { sink: SINK, seqs: refused, reason: reason.to_owned() }),
         }
     }
 
     /// The same for derived records, and for slots that are in none.
-    fn add_records<'a>(
+    fn find_records<'a>(
         &mut self,
         events: impl Iterator<Item = (Seq, &'a Event)>,
         layout: Layout,
         map: &mut InstrumentMap,
-        mut planned: Planned,
     ) -> Result<Planned, SinkError> {
+        let mut planned = Planned::Ready;
         let mut refused: Option<(&'static str, Vec<Seq>)> = None;
         for found in records(events) {
             let (why, seqs) = match found {

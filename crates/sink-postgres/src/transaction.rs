@@ -2,13 +2,17 @@
 //!
 //! Steps that do not need each other's answer are sent together: the guard with the first COPY, the end of a COPY with the
 //! beginning of the next, the end of the last with COMMIT. A COMMIT after a failed COPY rolls back.
+//!
+//! Looking at a batch takes a twenty-fifth of the time that the server needs for it, so the server need not wait for that: most
+//! batches are begun when their first event has been looked at, and the others are while the first group is sent.
 
 use crate::config::{Layout, PostgresConfig};
 use crate::encode::{Encoder, Start, Whose};
 use crate::encode_records;
 use crate::error::Fault;
 use crate::instruments::InstrumentMap;
-use crate::plan::Group;
+use crate::partitions::Partitions;
+use crate::plan::{Group, Plan, Planned};
 use bytes::Bytes;
 use deadpool_postgres::ClientWrapper;
 use feedd_core::records;
@@ -18,7 +22,7 @@ use futures_util::future::join;
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use tokio_postgres::{CopyInSink, SimpleQueryMessage, Statement};
+use tokio_postgres::{CopyInSink, SimpleQueryMessage};
 
 /// What is to be done.
 pub(crate) struct Transaction<'a, F> {
@@ -28,21 +32,40 @@ pub(crate) struct Transaction<'a, F> {
     /// The first statement: changes one row when the rows may be stored, none when they are known.
     pub(crate) guard: String,
     pub(crate) start: Start,
-    pub(crate) groups: &'a [Group],
-    /// One COPY a group.
-    pub(crate) copies: &'a [String],
-    /// Rows at or below it are copied.
-    pub(crate) until: Seq,
-    pub(crate) map: &'a InstrumentMap,
+    pub(crate) plan: &'a mut Plan,
+    pub(crate) planned: Scope,
+    pub(crate) partitions: &'a mut Partitions,
+    pub(crate) map: &'a mut InstrumentMap,
     pub(crate) end: End,
+}
+
+/// What of a batch was looked at before its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Its first event: [`Plan::begin`].
+    First,
+    /// Every event: [`Plan::build`].
+    All,
 }
 
 /// How it ends when nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Commit,
-    /// Checks what COMMIT would check, and rolls back.
-    Try,
+    /// Copies the rows at or below `until` alone, checks what COMMIT would check, and rolls back.
+    Try {
+        until: Seq,
+    },
+}
+
+impl End {
+    /// The rows at or below it are copied.
+    const fn until(self) -> Seq {
+        match self {
+            Self::Commit => Seq(u64::MAX),
+            Self::Try { until } => until,
+        }
+    }
 }
 
 /// What became of it.
@@ -52,6 +75,8 @@ pub(crate) enum Ended {
     Passed,
     /// The guard changed no row: nothing was done.
     Guarded,
+    /// The batch needs something that [`Scope::First`] did not see. Nothing is stored.
+    Unplanned,
 }
 
 /// Where it failed.
@@ -65,6 +90,18 @@ pub(crate) enum At {
     Commit,
     /// COMMIT was sent, and no answer came.
     Unanswered,
+}
+
+/// Why the rows of a COPY were not sent to their end.
+enum Halt {
+    Failed(Fault),
+    Unplanned,
+}
+
+impl<E: Into<Fault>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 /// A failed transaction. Nothing is stored unless it is [`At::Unanswered`].
@@ -82,73 +119,97 @@ impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> 
     /// # Errors
     /// [`Failure`]; the session may still be inside the transaction and is of no more use.
     pub(crate) async fn run(
-        &self,
+        mut self,
         client: &ClientWrapper,
         encoder: &mut Encoder,
         is_ending: &Cell<bool>,
     ) -> Result<Ended, Failure> {
         let at_begin = |error: tokio_postgres::Error| Failure { at: At::Begin, fault: error.into() };
-        let mut todo = Vec::new();
-        for (at, group) in self.groups.iter().enumerate() {
-            if group.begins_by(self.until) {
-                todo.push((at, client.prepare_cached(&self.copies[at]).await.map_err(at_begin)?));
-            }
+        let mut todo = self.plan.begun_by(self.end.until());
+        let Some(&first) = todo.first() else { return Ok(Ended::Passed) };
+        for &group in &todo {
+            client.prepare_cached(&self.copy(group)).await.map_err(at_begin)?;
         }
-        let Some((_, first)) = todo.first() else { return Ok(Ended::Passed) };
-        let (begun, opened) = join(client.simple_query(&self.guard), open(client, first)).await;
+        let copy = self.copy(first);
+        let (begun, mut opened) = join(client.simple_query(&self.guard), open(client, &copy)).await;
         if rows_changed(&begun.map_err(at_begin)?) == 0 {
             // The caller closes the connection, and the server rolls back.
             return Ok(Ended::Guarded);
         }
-        let mut opened = opened;
-        for (i, (at, _)) in todo.iter().enumerate() {
-            let in_rows = |error: tokio_postgres::Error| Failure { at: At::Rows(*at), fault: error.into() };
-            let mut copy = opened.map_err(in_rows)?;
-            self.send(&mut copy, encoder, *at).await.map_err(|fault| Failure { at: At::Rows(*at), fault })?;
-            let Some((_, next)) = todo.get(i + 1) else {
-                return self.finish(client, copy, *at, is_ending).await;
+        let mut at = 0;
+        loop {
+            let group = todo[at];
+            let in_rows = |fault: Fault| Failure { at: At::Rows(group), fault };
+            let mut copy = opened.map_err(|error| in_rows(error.into()))?;
+            let sent = match (self.planned, at) {
+                (Scope::First, 0) => self.send_and_plan(&mut copy, encoder).await,
+                _ => self.send(&mut copy, encoder, group).await,
             };
-            let (finished, next) = join(copy.as_mut().finish(), open(client, next)).await;
-            finished.map_err(in_rows)?;
+            match sent {
+                Ok(()) => {}
+                // As above.
+                Err(Halt::Unplanned) => return Ok(Ended::Unplanned),
+                Err(Halt::Failed(fault)) => return Err(in_rows(fault)),
+            }
+            todo = self.plan.begun_by(self.end.until());
+            at += 1;
+            let Some(&next) = todo.get(at) else { return self.finish(client, copy, group, is_ending).await };
+            let (finished, next) = join(copy.as_mut().finish(), open(client, &self.copy(next))).await;
+            finished.map_err(|error| in_rows(error.into()))?;
             opened = next;
         }
-        Ok(Ended::Passed)
     }
 
-    async fn send(&self, copy: &mut CopyIn, encoder: &mut Encoder, group: usize) -> Result<(), Fault> {
-        encoder.begin();
-        let group = &self.groups[group];
-        if group.place.table.is_derived() {
-            return self.send_records(copy, encoder, group).await;
-        }
-        let mut rows = group.rows((self.events)()).take_while(|(seq, _)| *seq <= self.until);
-        loop {
-            // From within, as far as a piece goes: the blocks of a batch are run through one by one.
-            let full = rows.try_for_each(|(seq, event)| {
-                let Some(whose) = self.whose(event) else {
-                    return ControlFlow::Break(Err(Fault::of_connection("an instrument row has vanished")));
-                };
-                encoder.push(self.start, seq.0, whose, event);
-                encoder.piece().map_or(ControlFlow::Continue(()), |piece| ControlFlow::Break(Ok(piece)))
-            });
-            match full {
-                // The server works on the last piece while the next one is encoded.
-                ControlFlow::Break(piece) => copy.send(piece?).await?,
-                ControlFlow::Continue(()) => break,
+    fn copy(&mut self, group: usize) -> String {
+        let place = self.plan.groups()[group].place;
+        let relation = self.partitions.relation(place, self.config);
+        format!("COPY {relation} ({}) FROM STDIN (FORMAT binary)", place.table.columns(self.config.layout))
+    }
+
+    /// Sends the rows of the first group, and plans all of them on the way.
+    async fn send_and_plan(&mut self, copy: &mut CopyIn, encoder: &mut Encoder) -> Result<(), Halt> {
+        let (layout, start) = (self.config.layout, self.start);
+        let (plan, map) = (&mut *self.plan, &mut *self.map);
+        send_rows(copy, encoder, (self.events)(), |encoder, seq, event| {
+            match plan.add(seq, event, layout, map) {
+                Ok(Some(0)) => encoder.push(start, seq.0, whose(layout, map, event)?, event),
+                Ok(_) => {}
+                Err(_) => return Err(Halt::Unplanned),
             }
+            Ok(())
+        })
+        .await?;
+        let is_ready = matches!(plan.add_records(self.events, layout, map), Ok(Planned::Ready));
+        if !is_ready || !plan.places().all(|place| self.partitions.is_ensured(place)) {
+            return Err(Halt::Unplanned);
         }
+        copy.send(encoder.end()).await?;
+        Ok(())
+    }
+
+    async fn send(&self, copy: &mut CopyIn, encoder: &mut Encoder, group: usize) -> Result<(), Halt> {
+        let group = &self.plan.groups()[group];
+        if group.place.table.is_derived() {
+            return Ok(self.send_records(copy, encoder, group).await?);
+        }
+        let rows = group.rows((self.events)()).take_while(|(seq, _)| *seq <= self.end.until());
+        send_rows(copy, encoder, rows, |encoder, seq, event| {
+            encoder.push(self.start, seq.0, whose(self.config.layout, self.map, event)?, event);
+            Ok(())
+        })
+        .await?;
         copy.send(encoder.end()).await?;
         Ok(())
     }
 
     /// The same for derived records: those that begin at or below `until`.
     async fn send_records(&self, copy: &mut CopyIn, encoder: &mut Encoder, group: &Group) -> Result<(), Fault> {
+        encoder.begin();
         for record in records((self.events)()).flatten().filter(|record| group.holds(record.head)) {
-            if record.first > self.until {
+            if record.first > self.end.until() {
                 break;
             }
-            let gone = || Fault::of_connection("an instrument row has vanished");
-            let whose = self.whose(record.head).ok_or_else(gone)?;
+            let whose = whose(self.config.layout, self.map, record.head)?;
             let strategy = encode_records::strategy(&record.record).and_then(|id| self.map.known_names(id));
             let strategy = strategy.map_or("", |(_, name)| name);
             encoder.push_record(self.start, record.first.0, whose, strategy, &record.record);
@@ -158,15 +219,6 @@ impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> 
         }
         copy.send(encoder.end()).await?;
         Ok(())
-    }
-
-    /// What a row carries for its instrument. `None`: the instruments were read anew since the batch was planned.
-    #[inline]
-    fn whose(&self, event: &Event) -> Option<Whose<'_>> {
-        match self.config.layout {
-            Layout::Compact => self.map.row(event).map(|row| Whose::Row(row.map(|row| (row.id, row.scales)))),
-            Layout::Readable => Some(Whose::Names(self.map.known_names(event.instrument()))),
-        }
     }
 
     /// Ends the last COPY and the transaction.
@@ -182,13 +234,13 @@ impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> 
                 is_ending.set(true);
                 "COMMIT"
             }
-            End::Try => "SET CONSTRAINTS ALL IMMEDIATE",
+            End::Try { .. } => "SET CONSTRAINTS ALL IMMEDIATE",
         };
         let (finished, ended) = join(copy.as_mut().finish(), client.simple_query(end)).await;
         let unless_answered = |at: At, error: tokio_postgres::Error| {
             let is_answered = error.as_db_error().is_some() && at != At::Commit;
             let fault = Fault::from(error);
-            let is_known = is_answered || fault.is_session_alive || self.end == End::Try;
+            let is_known = is_answered || fault.is_session_alive || self.end != End::Commit;
             Failure { at: if is_known { at } else { At::Unanswered }, fault }
         };
         finished.map_err(|error| unless_answered(At::Rows(group), error))?;
@@ -197,7 +249,7 @@ impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> 
             let fault = Fault::of_connection("the end of the transaction was answered without a word");
             return Err(Failure { at: At::Unanswered, fault });
         }
-        if self.end == End::Try {
+        if self.end != End::Commit {
             let rolled_back = client.batch_execute("ROLLBACK").await;
             rolled_back.map_err(|error| Failure { at: At::Begin, fault: error.into() })?;
         }
@@ -205,8 +257,48 @@ impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> 
     }
 }
 
-async fn open(client: &ClientWrapper, statement: &Statement) -> Result<CopyIn, tokio_postgres::Error> {
-    Ok(Box::pin(client.copy_in(statement).await?))
+async fn open(client: &ClientWrapper, copy: &str) -> Result<CopyIn, tokio_postgres::Error> {
+    let statement = client.prepare_cached(copy).await?;
+    Ok(Box::pin(client.copy_in(&statement).await?))
+}
+
+/// Begins a COPY's rows and sends those that `push` appends, by the piece; the last of them are left in `encoder`.
+async fn send_rows<'e>(
+    copy: &mut CopyIn,
+    encoder: &mut Encoder,
+    mut rows: impl Iterator<Item = (Seq, &'e Event)>,
+    mut push: impl FnMut(&mut Encoder, Seq, &'e Event) -> Result<(), Halt>,
+) -> Result<(), Halt> {
+    encoder.begin();
+    loop {
+        // From within, as far as a piece goes: the blocks of a batch are run through one by one.
+        let full = rows.try_for_each(|(seq, event)| {
+            if let Err(halt) = push(encoder, seq, event) {
+                return ControlFlow::Break(Err(halt));
+            }
+            encoder.piece().map_or(ControlFlow::Continue(()), |piece| ControlFlow::Break(Ok(piece)))
+        });
+        match full {
+            // The server works on the last piece while the next one is encoded.
+            ControlFlow::Break(piece) => copy.send(piece?).await?,
+            ControlFlow::Continue(()) => return Ok(()),
+        }
+    }
+}
+
+/// What a row carries for its instrument.
+///
+/// # Errors
+/// When the instruments were read anew since the batch was planned.
+#[inline]
+fn whose<'a>(layout: Layout, map: &'a InstrumentMap, event: &Event) -> Result<Whose<'a>, Fault> {
+    match layout {
+        Layout::Compact => {
+            let row = map.row(event).ok_or_else(|| Fault::of_connection("an instrument row has vanished"))?;
+            Ok(Whose::Row(row.map(|row| (row.id, row.scales))))
+        }
+        Layout::Readable => Ok(Whose::Names(map.known_names(event.instrument()))),
+    }
 }
 
 /// Of the last statement of a simple query.

@@ -8,7 +8,7 @@ use crate::instruments::InstrumentMap;
 use crate::ledger::LedgerRow;
 use crate::partitions::{Partitions, Place};
 use crate::plan::{Plan, Planned};
-use crate::transaction::{At, End, Ended, Failure, Transaction};
+use crate::transaction::{At, End, Ended, Failure, Scope, Transaction};
 use deadpool_postgres::{Object, Pool};
 use feedd_core::{Batch, BatchId, Instruments, SinkError};
 use feedd_model::{Epoch, Event, Seq, StreamId};
@@ -164,7 +164,7 @@ impl Writer {
                     self.current = Some(Current { stored: id.last, ..current });
                     return Ok(());
                 }
-                Ended::Guarded => self.look_again(current, &what).await?,
+                Ended::Guarded | Ended::Unplanned => self.look_again(current, &what).await?,
             }
         }
         self.is_unsure = true;
@@ -217,38 +217,61 @@ impl Writer {
         guard: String,
         what: &str,
     ) -> Result<Ended, SinkError> {
-        let client = self.client().await?;
-        let config = self.database.config.clone();
-        if let Planned::NeedsRows = self.plan.build(events, config.layout, &mut self.map)? {
-            let limit = self.limit();
-            let made = timeout(limit, self.map.make_rows(&client, &config, events)).await;
-            if let Err(fault) = made.unwrap_or_else(|_| Err(Fault::of_time(limit))) {
-                discard(client).await;
-                return Err(fault.not_stored(what));
+        let (mut scope, mut was_idle) = (Scope::First, false);
+        loop {
+            let client = self.client().await?;
+            if scope == Scope::First && !self.plan.begin(events().next(), self.database.config.layout, &mut self.map) {
+                scope = Scope::All;
             }
-            if let Planned::NeedsRows = self.plan.build(events, config.layout, &mut self.map)? {
-                return Err(fatal(format!("{what}: instrument rows that were made are not found"), None));
-            }
-        }
-        let mut client = self.with_partitions(client, what).await?;
-        for is_last in [false, true] {
-            let failure = match self.attempt(client, events, start, &guard, End::Commit, Seq(u64::MAX)).await {
+            let client = if scope == Scope::All { self.plan_all(client, events, what).await? } else { client };
+            let client = self.with_partitions(client, what).await?;
+            let failure = match self.attempt(client, events, scope, start, &guard, End::Commit).await {
+                Ok(Ended::Unplanned) => {
+                    scope = Scope::All;
+                    continue;
+                }
                 Ok(ended) => return Ok(ended),
                 Err(failure) => failure,
             };
             // The connection had died while it lay idle, and nothing was sent to the end: once more on a new one.
-            let was_idle = failure.at == At::Begin && !failure.fault.is_session_alive;
-            if is_last || !was_idle {
-                return Err(self.judge(failure, events, start, &guard, what).await);
+            if failure.at == At::Begin && !failure.fault.is_session_alive && !was_idle {
+                was_idle = true;
+                continue;
             }
-            let fresh = self.client().await?;
-            // Instrument rows and partitions were read anew, so the plan may name others.
-            if let Planned::NeedsRows = self.plan.build(events, config.layout, &mut self.map)? {
-                return Err(unavailable(what, "the connection was lost before the transaction began"));
+            // The row to blame is looked for among all of them. The groups keep their places when they are planned again.
+            if scope == Scope::First
+                && failure.at != At::Unanswered
+                && failure.fault.blame == Blame::Rows
+                && let Planned::NeedsRows = self.plan.build(events, self.database.config.layout, &mut self.map)?
+            {
+                scope = Scope::All;
+                continue;
             }
-            client = self.with_partitions(fresh, what).await?;
+            return Err(self.judge(failure, events, start, &guard, what).await);
         }
-        Err(unavailable(what, "no connection lived long enough"))
+    }
+
+    /// Looks at every event, and makes the instrument rows that are missing.
+    async fn plan_all<'a, I: Iterator<Item = (Seq, &'a Event)>>(
+        &mut self,
+        client: Object,
+        events: &impl Fn() -> I,
+        what: &str,
+    ) -> Result<Object, SinkError> {
+        let layout = self.database.config.layout;
+        if let Planned::Ready = self.plan.build(events, layout, &mut self.map)? {
+            return Ok(client);
+        }
+        let limit = self.limit();
+        let made = timeout(limit, self.map.make_rows(&client, &self.database.config, events)).await;
+        if let Err(fault) = made.unwrap_or_else(|_| Err(Fault::of_time(limit))) {
+            discard(client).await;
+            return Err(fault.not_stored(what));
+        }
+        match self.plan.build(events, layout, &mut self.map)? {
+            Planned::Ready => Ok(client),
+            Planned::NeedsRows => Err(fatal(format!("{what}: instrument rows that were made are not found"), None)),
+        }
     }
 
     /// Makes the partitions of the planned rows. The connection is given up when that fails: it may stand in the middle.
@@ -274,39 +297,31 @@ impl Writer {
             .map_err(|fault| fault.not_stored(format!("{what}: making the day's partitions")))
     }
 
-    /// One transaction over the planned rows up to `until`. The connection goes back to the pool only when all of it
+    /// One transaction over the rows up to `end`, of which `scope` is planned. The connection goes back to the pool only when all of it
     /// passed. The library takes one end of an answer too few into account when a COPY fails before it reads its first
     /// row: on such a connection every later answer, also that to a COMMIT, would be the one before it.
     pub(crate) async fn attempt<'a, I: Iterator<Item = (Seq, &'a Event)>>(
         &mut self,
         client: Object,
         events: &impl Fn() -> I,
+        scope: Scope,
         start: Start,
         guard: &str,
         end: End,
-        until: Seq,
     ) -> Result<Ended, Failure> {
         let config = &self.database.config;
         if client.statement_cache.size() > STATEMENTS_MAX {
             client.statement_cache.clear();
         }
-        let copies: Vec<String> = self
-            .plan
-            .places()
-            .map(|place| {
-                let relation = self.partitions.relation(place, config);
-                format!("COPY {relation} ({}) FROM STDIN (FORMAT binary)", place.table.columns(config.layout))
-            })
-            .collect();
         let transaction = Transaction {
             config,
             events,
             guard: guard.to_owned(),
             start,
-            groups: self.plan.groups(),
-            copies: &copies,
-            until,
-            map: &self.map,
+            plan: &mut self.plan,
+            planned: scope,
+            partitions: &mut self.partitions,
+            map: &mut self.map,
             end,
         };
         let is_ending = Cell::new(false);

@@ -36,9 +36,9 @@ fn run(kind: &Kind) {
     let store = Store::new(&server, kind.layout);
     let mut sink = store.sink();
     sink.recover(STREAM, Epoch(1)).unwrap();
-    // The seed row makes the partition; a unique key refuses the poison beside it.
-    let seed = poisoned(trades_from(1, 1), 0);
-    deliver_epoch(&mut sink, Epoch(1), &seed, 0..1);
+    // The seed rows make the partition and the instruments; a unique key refuses the poison beside the first of them.
+    let seed = poisoned(trades_from(1, 8), 0);
+    deliver_epoch(&mut sink, Epoch(1), &seed, 0..8);
     store.sql(RAISE);
     let table = store.trades();
     store.sql(&kind.sql.replace("{t}", table).replace("{leaf}", &format!("{table}_20240808")));
