@@ -121,7 +121,7 @@ impl Plan {
         Ok(Some(self.last))
     }
 
-    /// Looks at the derived records of a batch whose other events have been added.
+    /// Looks at the derived records of a batch whose other events have been added, and at slots that are in none.
     ///
     /// # Errors
     /// As [`Plan::build`].
@@ -131,7 +131,35 @@ impl Plan {
         layout: Layout,
         map: &mut InstrumentMap,
     ) -> Result<Planned, SinkError> {
-        if self.slots == 0 { Ok(Planned::Ready) } else { self.find_records(events(), layout, map) }
+        if self.slots == 0 {
+            return Ok(Planned::Ready);
+        }
+        let mut planned = Planned::Ready;
+        let mut refused: Option<(&'static str, Vec<Seq>)> = None;
+        for found in records(events()) {
+            let (why, seqs) = match found {
+                Ok(record) => match record_obstacle(&record, layout, map) {
+                    Ok(()) => {
+                        self.group_of(record.first, record.head);
+                        continue;
+                    }
+                    Err(None) => {
+                        planned = Planned::NeedsRows;
+                        continue;
+                    }
+                    Err(Some(why)) => (why, record.seqs().collect()),
+                },
+                Err(seq) => (LONE_SLOT, vec![seq]),
+            };
+            let (first, all) = refused.get_or_insert((why, Vec::new()));
+            if *first == why {
+                all.extend(seqs);
+            }
+        }
+        match refused {
+            None => Ok(planned),
+            Some((reason, seqs)) => Err(SinkError::Refused { sink: SINK, seqs, reason: reason.to_owned() }),
+        }
     }
 
     /// Looks at every event of a batch; those that cannot be stored are named before anything is written.
@@ -165,41 +193,6 @@ impl Plan {
                 Planned::NeedsRows => Ok(Planned::NeedsRows),
             },
             Some(reason) => Err(SinkError::Refused { sink: SINK, seqs: refused, reason: reason.to_owned() }),
-        }
-    }
-
-    /// The same for derived records, and for slots that are in none.
-    fn find_records<'a>(
-        &mut self,
-        events: impl Iterator<Item = (Seq, &'a Event)>,
-        layout: Layout,
-        map: &mut InstrumentMap,
-    ) -> Result<Planned, SinkError> {
-        let mut planned = Planned::Ready;
-        let mut refused: Option<(&'static str, Vec<Seq>)> = None;
-        for found in records(events) {
-            let (why, seqs) = match found {
-                Ok(record) => match record_obstacle(&record, layout, map) {
-                    Ok(()) => {
-                        self.group_of(record.first, record.head);
-                        continue;
-                    }
-                    Err(None) => {
-                        planned = Planned::NeedsRows;
-                        continue;
-                    }
-                    Err(Some(why)) => (why, record.seqs().collect()),
-                },
-                Err(seq) => (LONE_SLOT, vec![seq]),
-            };
-            let (first, all) = refused.get_or_insert((why, Vec::new()));
-            if *first == why {
-                all.extend(seqs);
-            }
-        }
-        match refused {
-            None => Ok(planned),
-            Some((reason, seqs)) => Err(SinkError::Refused { sink: SINK, seqs, reason: reason.to_owned() }),
         }
     }
 

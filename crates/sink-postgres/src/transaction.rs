@@ -3,8 +3,8 @@
 //! Steps that do not need each other's answer are sent together: the guard with the first COPY, the end of a COPY with the
 //! beginning of the next, the end of the last with COMMIT. A COMMIT after a failed COPY rolls back.
 //!
-//! Looking at a batch takes a twenty-fifth of the time that the server needs for it, so the server need not wait for that: most
-//! batches are begun when their first event has been looked at, and the others are while the first group is sent.
+//! Looking at a batch takes a twenty-fifth of the time that the server needs for it, and the server does not wait for that: a
+//! batch is begun when its first event has been looked at, and the others are while the first group is sent.
 
 use crate::config::{Layout, PostgresConfig};
 use crate::encode::{Encoder, Start, Whose};
@@ -202,7 +202,7 @@ impl<'e, I: Iterator<Item = (Seq, &'e Event)>, F: Fn() -> I> Transaction<'_, F> 
         Ok(())
     }
 
-    /// The same for derived records: those that begin at or below `until`.
+    /// The same for derived records: those that begin at or below the end's `until`.
     async fn send_records(&self, copy: &mut CopyIn, encoder: &mut Encoder, group: &Group) -> Result<(), Fault> {
         encoder.begin();
         for record in records((self.events)()).flatten().filter(|record| group.holds(record.head)) {

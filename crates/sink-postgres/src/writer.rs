@@ -159,13 +159,11 @@ impl Writer {
             }
             let guard = crate::ledger::move_guard(&self.database.config, &current, id.last);
             let events = || batch.events().filter(move |(seq, _)| *seq > current.stored);
-            match self.store(&events, current.start(), guard, &what).await? {
-                Ended::Passed => {
-                    self.current = Some(Current { stored: id.last, ..current });
-                    return Ok(());
-                }
-                Ended::Guarded | Ended::Unplanned => self.look_again(current, &what).await?,
+            if self.store(&events, current.start(), guard, &what).await? {
+                self.current = Some(Current { stored: id.last, ..current });
+                return Ok(());
             }
+            self.look_again(current, &what).await?;
         }
         self.is_unsure = true;
         Err(unknown(what, "another writer moves the position all the time; is the data folder used twice?"))
@@ -205,18 +203,17 @@ impl Writer {
         }
         let start = Start { run: row.id, stream: stream.0, epoch: epoch.0 };
         let guard = crate::ledger::late_guard(&self.database.config, row.id, seq);
-        let stored = self.store(&|| (seq.0..).map(Seq).zip(events), start, guard, &what).await;
-        Ok(stored? == Ended::Passed)
+        self.store(&|| (seq.0..).map(Seq).zip(events), start, guard, &what).await
     }
 
-    /// Plans the rows, makes what they need, and runs the transaction.
+    /// Plans the rows, makes what they need, and runs the transaction. False when its guard changed no row.
     async fn store<'a, I: Iterator<Item = (Seq, &'a Event)>>(
         &mut self,
         events: &impl Fn() -> I,
         start: Start,
         guard: String,
         what: &str,
-    ) -> Result<Ended, SinkError> {
+    ) -> Result<bool, SinkError> {
         let (mut scope, mut was_idle) = (Scope::First, false);
         loop {
             let client = self.client().await?;
@@ -226,11 +223,12 @@ impl Writer {
             let client = if scope == Scope::All { self.plan_all(client, events, what).await? } else { client };
             let client = self.with_partitions(client, what).await?;
             let failure = match self.attempt(client, events, scope, start, &guard, End::Commit).await {
+                Ok(Ended::Passed) => return Ok(true),
+                Ok(Ended::Guarded) => return Ok(false),
                 Ok(Ended::Unplanned) => {
                     scope = Scope::All;
                     continue;
                 }
-                Ok(ended) => return Ok(ended),
                 Err(failure) => failure,
             };
             // The connection had died while it lay idle, and nothing was sent to the end: once more on a new one.
@@ -297,9 +295,9 @@ impl Writer {
             .map_err(|fault| fault.not_stored(format!("{what}: making the day's partitions")))
     }
 
-    /// One transaction over the rows up to `end`, of which `scope` is planned. The connection goes back to the pool only when all of it
-    /// passed. The library takes one end of an answer too few into account when a COPY fails before it reads its first
-    /// row: on such a connection every later answer, also that to a COMMIT, would be the one before it.
+    /// One transaction over the rows up to `end`, of which `scope` is planned. The connection goes back to the pool only
+    /// when all of it passed. The library takes one end of an answer too few into account when a COPY fails before it reads
+    /// its first row: on such a connection every later answer, also that to a COMMIT, would be the one before it.
     pub(crate) async fn attempt<'a, I: Iterator<Item = (Seq, &'a Event)>>(
         &mut self,
         client: Object,

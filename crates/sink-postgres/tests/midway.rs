@@ -1,5 +1,5 @@
-//! What shows only in the middle of a batch, when the server has rows of it: they are taken back, and the batch is stored once or
-//! refused whole. Needs a server.
+//! What shows only in the middle of a batch, when the server has rows of it: they are taken back, and the batch is stored
+//! once or refused whole. Needs a server.
 #![allow(clippy::unwrap_used, reason = "helpers outside #[test] fail the test that calls them")]
 
 use common::{LAYOUTS, Store, offer, trades};
@@ -25,20 +25,6 @@ fn plain(batches: usize) -> Vec<Event> {
     events
 }
 
-/// Counts the transactions that begin, as their guards move the ledger.
-fn count_attempts(store: &Store) {
-    // What a sequence gives is not taken back by a rollback.
-    store.sql(
-        "CREATE SEQUENCE attempts; CREATE FUNCTION count_attempt() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN PERFORM nextval('attempts'); RETURN NEW; END $$; \
-         CREATE TRIGGER attempts BEFORE UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION count_attempt()",
-    );
-}
-
-fn attempts(store: &Store) -> u64 {
-    store.sql("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM attempts").parse().unwrap()
-}
-
 #[test]
 fn an_instrument_a_day_and_a_table_that_come_up_midway_are_made_and_the_batch_is_stored_once() {
     let Some(server) = common::server() else { return };
@@ -54,11 +40,11 @@ fn an_instrument_a_day_and_a_table_that_come_up_midway_are_made_and_the_batch_is
             events[first + 950] = Event::new(EventHead { instrument: InstrumentId::NONE, ..events[0].head() }, status);
         }
         offer(&mut sink, &events, 0..BATCH).unwrap();
-        count_attempts(&store);
+        store.count_attempts();
         offer(&mut sink, &events, BATCH..2 * BATCH).unwrap();
-        assert_eq!(attempts(&store), 2, "{layout:?}: one ends where the new day shows");
+        assert_eq!(store.attempts(), 2, "{layout:?}: the first ends midway");
         offer(&mut sink, &events, 2 * BATCH..3 * BATCH).unwrap();
-        assert_eq!(attempts(&store), 3, "{layout:?}: what is known needs no second attempt");
+        assert_eq!(store.attempts(), 3, "{layout:?}: what is known needs no second attempt");
         store.assert_stored(1..=3 * BATCH as u64, "three batches");
         assert_eq!(sink.stored_seq(), Seq(3 * BATCH as u64));
         let by_symbol = "SELECT count(DISTINCT symbol), max(seq) FILTER (WHERE symbol <> (SELECT symbol FROM trades WHERE \
@@ -78,13 +64,13 @@ fn a_value_of_more_decimals_midway_gets_a_row_of_its_own() {
     // The first has 2 decimals, the others 8.
     let events = plain(1);
     offer(&mut sink, &events, 0..1).unwrap();
-    count_attempts(&store);
+    store.count_attempts();
     offer(&mut sink, &events[..1].repeat(501), 1..501).unwrap();
-    assert_eq!(attempts(&store), 1, "all as the first");
+    assert_eq!(store.attempts(), 1, "all as the first");
     let mut mixed = events[..1].repeat(BATCH);
     mixed[900..].copy_from_slice(&events[900..]);
     offer(&mut sink, &mixed, 501..BATCH).unwrap();
-    assert_eq!(attempts(&store), 3);
+    assert_eq!(store.attempts(), 3);
     store.assert_stored(1..=BATCH as u64, "both kinds");
     assert_eq!(store.sql("SELECT string_agg(price_scale::text, ',' ORDER BY id) FROM instrument"), "2,8");
     assert_eq!(store.sql("SELECT sum(price), sum(size) FROM trades"), sums(&mixed));

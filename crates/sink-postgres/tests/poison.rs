@@ -42,12 +42,7 @@ fn run(kind: &Kind) {
     store.sql(RAISE);
     let table = store.trades();
     store.sql(&kind.sql.replace("{t}", table).replace("{leaf}", &format!("{table}_20240808")));
-    // What a sequence gives is not taken back by a rollback: it counts attempts.
-    store.sql(
-        "CREATE SEQUENCE attempts; CREATE FUNCTION count_attempt() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN PERFORM nextval('attempts'); RETURN NEW; END $$; \
-         CREATE TRIGGER attempts BEFORE UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION count_attempt()",
-    );
+    store.count_attempts();
     let stride = if std::env::var_os("FEEDD_SOAK").is_some() { 1 } else { 25 };
     let places: Vec<usize> = (0..BATCH - 1).step_by(stride).chain([BATCH - 1]).collect();
     let (mut counted, mut lost, mut worst) = (0u64, 0, 0);
@@ -59,8 +54,7 @@ fn run(kind: &Kind) {
         assert_eq!(refused.len(), 1, "{} at {place}: one row is refused", kind.name);
         assert_eq!(refused[0].0.0, place as u64 + 1, "{}: the bad row and no other", kind.name);
         assert!(refused[0].1.contains(kind.state), "{}: {}", kind.name, refused[0].1);
-        let now: u64 =
-            store.sql("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM attempts").parse().unwrap();
+        let now = store.attempts();
         let needed = 1 + u64::from(place > 0) + u64::from(place + 1 < BATCH);
         let extra = now - counted - needed;
         assert!(extra <= if kind.is_named { 0 } else { EXTRA_ATTEMPTS_MAX }, "{} at {place}: {extra}", kind.name);

@@ -76,7 +76,8 @@ pub(crate) fn ring(
             chunk.commit_all();
             taken += waiting as u64;
             if kept.len() > BLOCK_EVENTS_MAX - READ {
-                kept.drain(..).for_each(|event| sums.add(&event));
+                kept.iter().for_each(|event| sums.add(event));
+                kept.clear();
             }
             // As the batching thread: a reader that polls in a tight loop slows a writer of single events.
             if waiting < PACED_BELOW {

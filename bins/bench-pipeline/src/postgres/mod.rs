@@ -222,7 +222,8 @@ impl Bench<'_> {
     }
 }
 
-/// `contests`: by [`BATCHES`], then INSERT, then psql with a ledger by the larger two; `copied`: against tokio-postgres' writer, of the compact layout.
+/// `contests`: by [`BATCHES`], then INSERT, then psql with a ledger by the larger two; `copied`: against tokio-postgres'
+/// writer, of the compact layout.
 fn report(
     args: &PostgresArgs,
     machine: Machine,

@@ -64,6 +64,21 @@ impl Store {
         self.server.borrow().psql(&self.database, sql)
     }
 
+    /// Counts from now on the transactions that begin, as their guards move the ledger.
+    pub(crate) fn count_attempts(&self) {
+        // What a sequence gives is not taken back by a rollback.
+        self.sql(
+            "CREATE SEQUENCE attempts; CREATE FUNCTION count_attempt() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM nextval('attempts'); RETURN NEW; END $$; \
+             CREATE TRIGGER attempts BEFORE UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION count_attempt()",
+        );
+    }
+
+    /// How many there were.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.sql("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM attempts").parse().unwrap()
+    }
+
     /// The table of trades, in which the layout keeps them.
     pub(crate) fn trades(&self) -> &'static str {
         if self.layout == Layout::Compact { "trade" } else { "trades" }
